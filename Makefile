@@ -1,0 +1,77 @@
+# Needs Python 3.11 or newer and make. The first target that is run sets up .venv from the locked packages.
+
+DATASET = digits
+ARGS =
+PORT ?= 5000
+PYTHON = python3.11 python3
+UV_VERSION = 0.13.9
+
+BIN = .venv/bin
+# `mlflow run --env-manager local` starts the python that is first on PATH.
+IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
+# Without kept bytecode every start of MLflow and torch takes ten seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
+# uv takes seconds where pip takes minutes; pip also serves where only pip knows the way to a package index.
+INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python "$$@"; } || \
+	$(BIN)/python -m pip install "$$@"; }; install
+
+.DEFAULT_GOAL := help
+.PHONY: help study ui test test-all lint lock clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100, a folder; ARGS="further options"
+	@$(IN_VENV) $(BIN)/kdflow study --dataset "$(DATASET)" $(ARGS)
+
+ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=5000
+	@store="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
+	case "$$store" in http:* | https:*) echo "The runs are on a server: open $$store"; exit;; esac; \
+	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it)"; \
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
+		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" \
+		--backend-store-uri "$$store" --default-artifact-root "$(CURDIR)/mlruns"
+
+test: lint ## all checks and the tests that take seconds
+	$(IN_VENV) $(BIN)/python -m pytest
+
+test-all: lint ## the same with the slow tests
+	$(IN_VENV) $(BIN)/python -m pytest -m ""
+
+lint: .venv/.installed-dev ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.toml; ARGS=--upgrade for newer packages
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml $(ARGS) --output-file requirements.lock \
+		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml $(ARGS) --output-file requirements-dev.lock \
+		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+		--extra dev --constraint requirements.lock
+	awk -F '==' 'NR == FNR { sub(/ .*/, "", $$2); pin[$$1] = $$2; next } \
+		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
+		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
+
+clean: ## removes the environment and all caches; never runs, models or data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find kdflow tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/.made:
+	@for python in $(PYTHON); do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			$$python -m venv .venv || exit; break; \
+		fi; \
+	done; \
+	test -x $(BIN)/pip || { echo "No Python 3.11 or newer with venv among: $(PYTHON). Install one, or name it: make PYTHON=..." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --retries 1 uv==$(UV_VERSION) || echo "uv cannot be had: pip installs instead, more slowly"
+	@touch $@
+
+.venv/.installed: .venv/.made requirements.lock pyproject.toml
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.lock
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,46 @@
+"""What can be chosen by name: data sets, models, distillers."""
+
+from rich.table import Table
+
+from kdflow import models
+from kdflow.data import sources
+from kdflow.distillers import distillers
+from kdflow.models import cost
+from kdflow.options import show
+from kdflow.progress import console
+
+CLASSES = 10
+
+
+def print_catalogue() -> None:
+    """Prints every registered data set, model and distiller, the models with their cost at 10 classes."""
+    data = Table(title="data sets (--dataset)", title_justify="left")
+    for column in ("name", "what it is"):
+        data.add_column(column)
+    for name in sources:
+        data.add_row(name, _first_sentence(sources[name]))
+    data.add_row("a folder", "train-*.parquet and test-*.parquet, or train/CLASS/* and test/CLASS/*.")
+
+    nets = Table(title=f"models (--model), cost at {CLASSES} classes", title_justify="left")
+    for column in ("name", "parameters", "MFLOP an image", "what it is"):
+        nets.add_column(column, justify="right" if column[0] in "pM" else "left")
+    for name in models.models:
+        net = models.build(name, CLASSES, seed=0)
+        flops = f"{cost.forward_flops(net) / 1e6:.1f}"
+        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_sentence(models.models[name]))
+    nets.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
+
+    methods = Table(title="distillers (--distiller)", title_justify="left")
+    for column in ("name", "what the student learns", "knob", "default", "allowed"):
+        methods.add_column(column)
+    for name in distillers:
+        knobs = distillers[name].knobs
+        texts = [[knob, show(spec.default), spec.allowed] for knob, spec in knobs.items()] or [["", "", ""]]
+        methods.add_row(name, _first_sentence(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True)))
+
+    for table in (data, nets, methods):
+        console.print(table)
+
+
+def _first_sentence(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]

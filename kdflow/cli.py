@@ -1,0 +1,113 @@
+"""The command line: options from the configs, one call into `study`, errors as one line and an exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from kdflow import __version__
+from kdflow.config import (
+    CompareConfig,
+    StudentConfig,
+    StudyConfig,
+    TeacherConfig,
+    configure,
+    flag,
+    options,
+)
+from kdflow.errors import KdflowError
+from kdflow.options import Option, show
+
+EPILOG = "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
+
+
+def main() -> NoReturn:
+    """Runs the command line and ends the process with the documented exit code."""
+    # Waiting threads that spin steal the core of the thread they wait for; read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        kdflow.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except KdflowError as error:
+        if "--debug" in sys.argv:
+            raise
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", 128 + signal.SIGINT)
+    sys.exit(0)
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def kdflow(debug: bool) -> None:
+    """What does a small student gain from a teacher under a restricted number of epochs?"""
+
+
+def _describe(spec: Option) -> str:
+    allowed = "" if spec.allowed == "a text" else f"{spec.allowed}; "
+    return f"{spec.help}  [{allowed}default {show(spec.default) or 'empty'}]"
+
+
+def _command(config: Any, help: str) -> Callable[[Callable[[Any], None]], click.Command]:
+    """A command with one text option for each option of the config; the config reads and checks the texts."""
+
+    def decorate(run: Callable[[Any], None]) -> click.Command:
+        def callback(**texts: str) -> None:
+            given = {name: text for name, text in texts.items() if text is not None}
+            run(configure(config, **given))
+
+        params: list[click.Parameter] = [
+            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec)) for name, spec in options(config).items()
+        ]
+        command = click.Command(run.__name__, callback=callback, params=params, help=help)
+        kdflow.add_command(command)
+        return command
+
+    return decorate
+
+
+@_command(StudyConfig(), "Train a teacher, then a student for each alpha in one pass, and compare them.")
+def study(config: StudyConfig) -> None:
+    from kdflow.study import run_study
+
+    run_study(config)
+
+
+@_command(TeacherConfig(), "Train a teacher.")
+def teacher(config: TeacherConfig) -> None:
+    from kdflow.study import run_teacher
+
+    run_teacher(config)
+
+
+@_command(StudentConfig(), "Train a student on alpha * labels + (1 - alpha) * teacher.")
+def student(config: StudentConfig) -> None:
+    from kdflow.study import run_student
+
+    run_student(config)
+
+
+@_command(CompareConfig(), "Compare finished runs: table, loss curves, accuracies.")
+def compare(config: CompareConfig) -> None:
+    from kdflow.study import run_compare
+
+    run_compare(config)
+
+
+@kdflow.command(name="list")
+def list_() -> None:
+    """Show data sets, models and distillers with their knobs."""
+    from kdflow.catalogue import print_catalogue
+
+    print_catalogue()
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"kdflow: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

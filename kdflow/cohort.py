@@ -1,0 +1,179 @@
+"""The members of a cohort: each a model, its loss, its optimiser; and the teacher they share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdflow.config import Recipe
+from kdflow.distillers.base import Activations, Distiller
+from kdflow.evaluate import correct, teacher_kl
+from kdflow.models.frozen import Frozen
+from kdflow.models.taps import LOGITS, Tapped
+from kdflow.runtime import Runtime
+
+
+@dataclass
+class Member:
+    """One model to train, on `alpha * cross-entropy with the labels + (1 - alpha) * distiller`.
+
+    Attributes:
+        name: For progress and messages.
+        model: Trained in place.
+        alpha: Weight of the labels, 0 to 1.
+        distiller: The teacher's part of the loss; not used where alpha is 1.
+    """
+
+    name: str
+    model: nn.Module
+    alpha: float = 1.0
+    distiller: Distiller | None = None
+
+    def __post_init__(self) -> None:
+        if self.alpha == 1:
+            self.distiller = None
+        elif self.distiller is None:
+            raise ValueError(f"{self.name}: alpha = {self.alpha:g} needs a distiller")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a whole cohort is shown in one step.
+
+    Attributes:
+        images: Normalised, `[batch, 3, 32, 32]`.
+        labels: int64 `[batch]`.
+        taught: What the teacher makes of the images; empty without a teacher.
+    """
+
+    images: Tensor
+    labels: Tensor
+    taught: Activations
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over a batch, scalars; `distill` is zero where there is no distiller."""
+
+    total: Tensor
+    label: Tensor
+    distill: Tensor
+
+
+class School:
+    """The teacher of a cohort: one forward gives all that any member's distiller looks at."""
+
+    def __init__(self, teacher: Frozen | None, cohort: Sequence[Member], runtime: Runtime) -> None:
+        taps = {tap for member in cohort if member.distiller for tap in member.distiller.teacher_taps}
+        if taps and teacher is None:
+            raise ValueError("a member with alpha < 1 needs a teacher")
+        self._teacher = teacher and Tapped(
+            teacher.to(runtime.device, memory_format=torch.channels_last).model, taps  # type: ignore[call-overload]
+        )
+        self._runtime = runtime
+
+    def lesson(self, images: Tensor, labels: Tensor) -> Lesson:
+        """Adds to normalised images what the teacher makes of them."""
+        if self._teacher is None:
+            return Lesson(images, labels, {})
+        with torch.no_grad(), self._runtime.autocast():
+            return Lesson(images, labels, self._teacher(images))
+
+
+class Learner:
+    """A member in training.
+
+    Args:
+        member: Whose model is trained in place.
+        recipe: Momentum, weight decay, clipping.
+        runtime: Device and arithmetic.
+        sample: A small lesson, from which a distiller learns the shapes of activations.
+    """
+
+    def __init__(self, member: Member, recipe: Recipe, runtime: Runtime, sample: Lesson) -> None:
+        self.member = member
+        self.model = member.model.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._runtime = runtime
+        self._clip_norm = recipe.clip_norm
+        self._tapped = Tapped(self.model, member.distiller.student_taps if member.distiller else ())
+        if member.distiller:
+            self._prepare(member.distiller, sample)
+        self._parameters = [*self.model.parameters(), *(member.distiller.parameters() if member.distiller else ())]
+        self._optimiser = torch.optim.SGD(
+            self._parameters,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        self.model.train()
+
+    def step(self, lesson: Lesson, *, rate: float) -> Tensor:
+        """One step of gradient descent.
+
+        Returns:
+            Sums over the batch `[4]`: loss, label loss, distillation loss, correct answers.
+        """
+        for parameters in self._optimiser.param_groups:
+            parameters["lr"] = rate
+        with self._runtime.autocast():
+            activations = self._tapped(lesson.images)
+        losses = self.losses(activations, lesson)
+        self._optimiser.zero_grad()
+        losses.total.backward()
+        if self._clip_norm:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self._optimiser.step()
+        return _sums(losses, activations[LOGITS], lesson.labels)
+
+    def losses(self, activations: Activations, lesson: Lesson) -> Losses:
+        """The member's loss and its parts; a part of weight zero gets no gradient."""
+        alpha, distiller = self.member.alpha, self.member.distiller
+        with torch.set_grad_enabled(alpha > 0 and torch.is_grad_enabled()):
+            label = functional.cross_entropy(activations[LOGITS].float(), lesson.labels)
+        if distiller is None:
+            return Losses(label, label, torch.zeros_like(label))
+        distill = distiller(activations, lesson.taught)
+        total = distill if alpha == 0 else alpha * label + (1 - alpha) * distill
+        return Losses(total, label, distill)
+
+    @torch.no_grad()
+    def validate(self, lessons: Iterable[Lesson]) -> dict[str, float]:
+        """Validation metrics by the names of the design; leaves the model in train mode."""
+        self.model.eval()
+        count, sums, likeness = 0, torch.zeros(4), torch.zeros(2)
+        for lesson in lessons:
+            with self._runtime.autocast():
+                activations = self._tapped(lesson.images)
+            logits, taught = activations[LOGITS], lesson.taught.get(LOGITS)
+            count += len(logits)
+            sums += _sums(self.losses(activations, lesson), logits, lesson.labels).cpu()
+            if taught is not None:
+                kl = teacher_kl(logits, taught) * len(logits)
+                likeness += torch.stack([kl, correct(logits, taught.argmax(1))]).cpu()
+        self.model.train()
+        loss, label_loss, _, hits = (sums / count).tolist()
+        metrics = {"val/loss": loss, "val/label_loss": label_loss, "val/accuracy": hits}
+        if taught is not None:
+            kl, agreement = (likeness / count).tolist()
+            metrics |= {"val/teacher_kl": kl, "val/teacher_agreement": agreement}
+        return metrics
+
+    def close(self) -> None:
+        """Leaves the model without hooks and in eval mode."""
+        self._tapped.close()
+        self.model.eval()
+
+    @torch.no_grad()
+    def _prepare(self, distiller: Distiller, sample: Lesson) -> None:
+        self.model.eval()
+        distiller.prepare(self._tapped(sample.images), sample.taught)
+        distiller.to(self._runtime.device)
+
+
+def _sums(losses: Losses, logits: Tensor, labels: Tensor) -> Tensor:
+    means = torch.stack([losses.total, losses.label, losses.distill]).detach()
+    return torch.cat([means * len(labels), correct(logits, labels)[None]])

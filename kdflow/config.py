@@ -1,0 +1,208 @@
+"""Every option of kdflow: names, defaults, ranges. The command line, MLproject and the logged params all follow it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from kdflow.errors import UsageError
+from kdflow.options import Option, Value, flag, option
+
+
+class Checked:
+    """Checks each option of a config when it is made.
+
+    Raises:
+        UsageError: an option has a value that it cannot have.
+    """
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):  # type: ignore[arg-type]
+            if "option" in spec.metadata:
+                value = spec.metadata["option"].read(flag(spec.name), getattr(self, spec.name))
+                object.__setattr__(self, spec.name, value)
+
+
+@dataclass(frozen=True)
+class DataConfig(Checked):
+    """Which images, and how they are split."""
+
+    dataset: str = option("cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.")
+    data_dir: str = option("data", "Where downloaded archives are kept.")
+    resize: bool = option(False, "Scale a folder's images to 32x32 instead of refusing other sizes.")
+    val_fraction: float = option(0.1, "Share of the training images held out for validation.", low=0.01, high=0.5)
+    split_seed: int = option(0, "Seed of the split; keep it, so that runs can be compared.", low=0, high=2**31)
+    flip: bool = option(True, "Mirror images at random; false for what has a direction (digits are never mirrored).")
+    augment_val: bool = option(True, "Crop and flip the validation images once, the same draw for every run.")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(Checked):
+    """On what, and from which seed."""
+
+    seed: int = option(0, "Seed of weights, order, augmentation and dropout.", low=0, high=2**31)
+    device: str = option("auto", "Where to train; auto takes CUDA if there is any.", choices=("auto", "cpu", "cuda"))
+    precision: str = option(
+        "auto", "Arithmetic of training; auto takes bf16 where the chip has it.", choices=("auto", "bf16", "fp32")
+    )
+    threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class Recipe(Checked):
+    """How stochastic gradient descent is run."""
+
+    epochs: int = option(10, "Passes over the training images.", low=1, high=10_000)
+    batch_size: int = option(128, "Images a step; an incomplete last batch is left out.", low=2, high=65_536)
+    lr: float = option(0.05, "Peak learning rate.", above=0, high=100)
+    momentum: float = option(0.9, "Nesterov momentum; 0 is plain SGD.", low=0, high=0.999)
+    weight_decay: float = option(1e-4, "L2 penalty on all weights.", low=0, high=1)
+    schedule: str = option(
+        "one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant")
+    )
+    clip_norm: float = option(1.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
+
+
+TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)
+STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
+
+
+def group(default: Any, prefix: str = "") -> Any:
+    """A dataclass field that holds further options, their names prefixed."""
+    return field(default=default, metadata={"prefix": prefix})
+
+
+def of(spec: Option) -> Any:
+    """A dataclass field for an option that several configs share."""
+    return field(default=spec.default, metadata={"option": spec})
+
+
+TEACHER_MODEL = Option("alexnet", "Teacher model (see `kdflow list`).")
+STUDENT_MODEL = Option("small-cnn", "Student model (see `kdflow list`).")
+DISTILLER = Option("soft-targets", "What the student learns from the teacher (see `kdflow list`).")
+KNOBS = Option("", "More settings of the distiller, as name=value,name=value (see `kdflow list`).")
+TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100)
+ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class TeacherConfig(Checked):
+    """One teacher."""
+
+    model: str = of(TEACHER_MODEL)
+    recipe: Recipe = group(TEACHER_RECIPE)
+    data: DataConfig = group(DataConfig())
+    runtime: RuntimeConfig = group(RuntimeConfig())
+
+
+@dataclass(frozen=True)
+class StudentConfig(Checked):
+    """One student."""
+
+    alpha: float = of(ALPHA)
+    distiller: str = of(DISTILLER)
+    temperature: float = of(TEMPERATURE)
+    knobs: str = of(KNOBS)
+    teacher: str = option(
+        "", "Teacher run id, models:/name/version or models:/name@alias; empty: the newest registered for these data."
+    )
+    model: str = of(STUDENT_MODEL)
+    recipe: Recipe = group(STUDENT_RECIPE)
+    data: DataConfig = group(DataConfig())
+    runtime: RuntimeConfig = group(RuntimeConfig())
+
+
+@dataclass(frozen=True)
+class StudyConfig(Checked):
+    """A teacher, and a student for each pair of alpha and temperature."""
+
+    alphas: tuple[float, ...] = of(replace(ALPHA, default=(1.0, 0.0, 0.5), help="A student for each alpha."))
+    distiller: str = of(DISTILLER)
+    temperatures: tuple[float, ...] = of(replace(TEMPERATURE, default=(4.0,), help="A student for each temperature."))
+    knobs: str = of(KNOBS)
+    teacher: str = option(
+        "", "Teacher run id, models:/name/version or models:/name@alias; empty: train one."
+    )
+    teacher_model: str = of(TEACHER_MODEL)
+    teacher_recipe: Recipe = group(TEACHER_RECIPE, prefix="teacher_")
+    student_model: str = of(STUDENT_MODEL)
+    student_recipe: Recipe = group(STUDENT_RECIPE, prefix="student_")
+    data: DataConfig = group(DataConfig())
+    runtime: RuntimeConfig = group(RuntimeConfig())
+
+    def teacher_config(self) -> TeacherConfig:
+        """The study's teacher, as if it were trained alone."""
+        return TeacherConfig(self.teacher_model, self.teacher_recipe, self.data, self.runtime)
+
+    def student_configs(self) -> list[StudentConfig]:
+        """The study's students, each as if it were trained alone; at alpha = 1 there is no temperature to vary."""
+        student = StudentConfig(
+            distiller=self.distiller,
+            knobs=self.knobs,
+            model=self.student_model,
+            recipe=self.student_recipe,
+            data=self.data,
+            runtime=self.runtime,
+        )
+        return [
+            replace(student, alpha=alpha, temperature=temperature)
+            for alpha in self.alphas
+            for temperature in (self.temperatures[:1] if alpha == 1 else self.temperatures)
+        ]
+
+
+@dataclass(frozen=True)
+class CompareConfig(Checked):
+    """Which finished runs are compared."""
+
+    teacher: str = option(
+        "", "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest."
+    )
+    dataset: str = option("", "Only runs on this data set; empty: that of the newest run.")
+
+
+AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig)
+
+
+def options(config: Checked) -> dict[str, Option]:
+    """All options of a config by flat name, such as `teacher_epochs`; the defaults are the config's values."""
+    return {
+        prefix + spec.name: replace(spec.metadata["option"], default=getattr(owner, spec.name))
+        for owner, spec, prefix in _walk(config)
+    }
+
+
+def flat(config: Checked) -> dict[str, Value]:
+    """All values of a config by flat name."""
+    return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
+
+
+def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
+    """A copy of the config with some options set, by flat name, from text or typed values.
+
+    Raises:
+        UsageError: an option is unknown or has a value that it cannot have.
+    """
+    known = options(config)
+    for name in values:
+        if name not in known:
+            raise UsageError(f"there is no option {name!r}: choose from {', '.join(known)}")
+    checked = {name: known[name].read(flag(name), raw) for name, raw in values.items()}
+    return _with(config, checked, prefix="")
+
+
+def _walk(config: Checked, prefix: str = "") -> Iterator[tuple[Checked, Field[Any], str]]:
+    for spec in fields(config):  # type: ignore[arg-type]
+        if "option" in spec.metadata:
+            yield config, spec, prefix
+        else:
+            yield from _walk(getattr(config, spec.name), prefix + spec.metadata["prefix"])
+
+
+def _with(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    changes = {}
+    for spec in fields(config):
+        if "option" not in spec.metadata:
+            changes[spec.name] = _with(getattr(config, spec.name), values, prefix + spec.metadata["prefix"])
+        elif prefix + spec.name in values:
+            changes[spec.name] = values[prefix + spec.name]
+    return replace(config, **changes)

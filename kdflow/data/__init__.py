@@ -1,0 +1,114 @@
+"""Data sets by name: images in memory, split once, identified by digest."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from kdflow.config import DataConfig
+from kdflow.data.base import RawData, Split, sources
+from kdflow.data.batches import augment, draw
+from kdflow.data.folder import read_folder
+from kdflow.errors import DataError
+from kdflow.registry import discover
+
+discover(__name__, __path__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training.
+
+    Attributes:
+        name: Short name, used in names of registered models.
+        source: What the user called it: a name or a folder.
+        train: Training images.
+        val: Held-out part of the official training images, as drawn once.
+        test: Official test images; for the final evaluation only.
+        classes: Class names.
+        mean: Per channel, of the training images scaled to [0, 1].
+        std: Per channel, of the training images scaled to [0, 1].
+        mirrored: Whether a mirror image keeps its label.
+        digest: Identifies all images and labels, before the split.
+        split_digest: Identifies which images validate, and how they are drawn.
+    """
+
+    name: str
+    source: str
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    mirrored: bool
+    digest: str
+    split_digest: str
+
+
+def load(config: DataConfig) -> Dataset:
+    """Reads and splits a data set.
+
+    Raises:
+        UsageError: there is no data set of that name.
+        DataError: it is missing, damaged, or too small to split.
+    """
+    name, raw = _read(config)
+    train_indices, val_indices = split_indices(raw.train.labels, config)
+    train, val = raw.train.select(train_indices), raw.train.select(val_indices)
+    mirrored = raw.mirrored and config.flip
+    if config.augment_val:
+        val = Split(augment(val.images, draw(len(val), config.split_seed, "val", mirrored=mirrored)), val.labels)
+    mean, std = channel_statistics(train.images)
+    drawn = f"augmented, seed {config.split_seed}, mirrored {mirrored}" if config.augment_val else "clean"
+    split_digest = hashlib.sha256(val_indices.numpy().tobytes() + drawn.encode()).hexdigest()[:32]
+    return Dataset(
+        name, config.dataset, train, val, raw.test, raw.classes, mean, std, mirrored, raw.digest(), split_digest
+    )
+
+
+def split_indices(labels: Tensor, config: DataConfig) -> tuple[Tensor, Tensor]:
+    """Stratified split of the official training images into training and validation.
+
+    Args:
+        labels: int64 `[N]`.
+        config: Fraction and seed.
+
+    Returns:
+        Sorted int64 indices `[N - M]` and `[M]` of training and validation images.
+
+    Raises:
+        DataError: a class has too few images to be in both.
+    """
+    try:
+        train, val = train_test_split(
+            torch.arange(len(labels)).numpy(),
+            test_size=config.val_fraction,
+            stratify=labels.numpy(),
+            random_state=config.split_seed,
+        )
+    except ValueError as error:
+        raise DataError(f"--val-fraction {config.val_fraction:g} cannot split these images: {error}") from None
+    return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation per channel of uint8 `[N, 3, H, W]`, scaled to [0, 1]."""
+    counts = torch.stack([torch.bincount(images[:, channel].flatten(), minlength=256) for channel in range(3)]).double()
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    std = (share @ levels**2 - mean**2).clamp_min(0).sqrt().clamp_min(1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _read(config: DataConfig) -> tuple[str, RawData]:
+    if config.dataset in sources:
+        return config.dataset, sources[config.dataset](config)
+    folder = Path(config.dataset).expanduser()
+    if folder.is_dir() or "/" in config.dataset:
+        return folder.resolve().name, read_folder(folder, resize=config.resize)
+    return config.dataset, sources[config.dataset](config)

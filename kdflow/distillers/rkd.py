@@ -1,0 +1,72 @@
+"""Relational knowledge distillation: distances and angles between the images of a batch.
+
+Source: W. Park, D. Kim, Y. Lu, M. Cho, "Relational Knowledge Distillation", CVPR 2019 (arXiv 1904.05068), section 3.2.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdflow.distillers.base import Activations, Distiller, distillers
+from kdflow.models.taps import EMBEDDING
+from kdflow.options import Option
+
+
+def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """RKD-D: Huber loss between pairwise distances, each side divided by its mean distance (equations 6 to 8).
+
+    Args:
+        student: Embeddings `[batch, features]`.
+        teacher: Embeddings `[batch, features]`, not necessarily as wide.
+
+    Returns:
+        A scalar, the mean over the ordered pairs of different images.
+    """
+    return functional.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
+
+
+def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """RKD-A: Huber loss between the cosines of the angles that triplets of images form (equations 9 and 10).
+
+    Args:
+        student: Embeddings `[batch, features]`.
+        teacher: Embeddings `[batch, features]`, not necessarily as wide.
+
+    Returns:
+        A scalar, the mean over all ordered triplets of the batch.
+    """
+    return functional.smooth_l1_loss(_cosines(student), _cosines(teacher))
+
+
+def _relative_distances(embedding: Tensor) -> Tensor:
+    count = len(embedding)
+    first, second = torch.triu_indices(count, count, offset=1, device=embedding.device)
+    distances = (embedding[first] - embedding[second]).norm(dim=1)
+    return distances / distances.mean().clamp_min(1e-12)
+
+
+def _cosines(embedding: Tensor) -> Tensor:
+    directions = functional.normalize(embedding[None] - embedding[:, None], dim=2)
+    return torch.bmm(directions, directions.transpose(1, 2))
+
+
+@distillers.register("rkd")
+class RelationalDistillation(Distiller):
+    """Distances and angles between the batch's embeddings, before the last layer (Park et al. 2019)."""
+
+    student_taps = (EMBEDDING,)
+    teacher_taps = (EMBEDDING,)
+    knobs = {
+        "distance": Option(25.0, "Weight of the distance loss.", low=0, high=1e6),
+        "angle": Option(50.0, "Weight of the angle loss.", low=0, high=1e6),
+    }
+
+    def __init__(self, distance: float, angle: float) -> None:
+        super().__init__()
+        self.distance = distance
+        self.angle = angle
+
+    def forward(self, student: Activations, teacher: Activations) -> Tensor:
+        """Embeddings `[batch, features]` of both to a scalar."""
+        ours, theirs = student[EMBEDDING].flatten(1).float(), teacher[EMBEDDING].flatten(1).float()
+        return self.distance * distance_loss(ours, theirs) + self.angle * angle_loss(ours, theirs)

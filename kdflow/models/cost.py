@@ -1,0 +1,22 @@
+"""What a model costs: parameters and arithmetic."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdflow.data.base import IMAGE_SIZE
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trained weights."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def forward_flops(model: nn.Module) -> int:
+    """Floating-point operations (multiply and add count as two) of one image's forward, in convolutions and products."""
+    probe = copy.deepcopy(model).cpu().eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        probe(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+    return counter.get_total_flops()

@@ -1,0 +1,61 @@
+"""What a training run shows while it lasts: a bar on a terminal, one line an epoch everywhere."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kdflow.train import Epoch, Step
+
+console = Console(soft_wrap=True, highlight=False)
+
+REFRESHES_PER_EPOCH = 50
+
+
+class TrainingProgress:
+    """Shows the training of one cohort.
+
+    Args:
+        title: What is trained.
+        members: Names of its members.
+        epochs: How many there will be.
+    """
+
+    def __init__(self, title: str, members: Sequence[str], epochs: int) -> None:
+        self._title, self._members, self._epochs = title, members, epochs
+        self._epoch = 1
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}")]
+        self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._bar = self._bars.add_task(title, total=None, now="")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def step(self, step: Step) -> None:
+        """Moves the bar; reads the running loss only when it will be shown."""
+        if not console.is_terminal or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
+            return
+        loss, _, _, hits = (step.sums.mean(0) / step.seen).tolist()
+        self._bars.update(
+            self._bar,
+            description=f"{self._title} epoch {self._epoch}/{self._epochs}",
+            total=step.of,
+            completed=step.number,
+            now=f"loss {loss:.3f}, accuracy {hits:.1%}",
+        )
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Prints what an epoch gave."""
+        self._epoch = epoch.number + 1
+        parts = [
+            f"{name}: loss {metrics['train/loss']:.3f}, validation {metrics['val/accuracy']:.2%}"
+            for name, metrics in zip(self._members, epoch.metrics, strict=True)
+        ]
+        seconds = epoch.metrics[0]["speed/epoch_seconds"]
+        console.print(f"epoch {epoch.number:2}/{self._epochs}  {'  |  '.join(parts)}  ({seconds:.1f} s)", markup=False)

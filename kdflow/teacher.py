@@ -1,0 +1,65 @@
+"""From a reference to a teacher: found in the store, checked against the student's data, frozen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kdflow import models, tracking
+from kdflow.checkpoint import read_card, read_weights
+from kdflow.data import Dataset
+from kdflow.errors import KdflowError, TeacherError
+from kdflow.models.frozen import Frozen
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher and the run that it comes from."""
+
+    run_id: str
+    model: Frozen
+
+
+def find(reference: str, data: Dataset) -> Teacher:
+    """Loads a teacher for a data set.
+
+    Args:
+        reference: A run id, `models:/name/version`, `models:/name@alias`, or "" for the newest registered teacher of the
+            same data and split.
+        data: What its students will be trained on.
+
+    Raises:
+        TeacherError: there is none, its run is unusable, it was trained on other data, or its files are damaged.
+    """
+    run_id = tracking.resolve_run(reference) if reference else tracking.newest_teacher(data)
+    if run_id is None:
+        raise TeacherError(
+            f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is registered: "
+            f"train one with `kdflow teacher --dataset {data.source}`, or name one with --teacher"
+        )
+    with tracking.weights_of(run_id) as folder:
+        try:
+            card = read_card(folder)
+            _check(card, data, run_id)
+            model = models.build(card["model"], len(card["classes"]), seed=0)
+            model.load_state_dict(read_weights(folder), strict=True)
+        except TeacherError:
+            raise
+        except (KdflowError, KeyError, RuntimeError) as error:
+            raise TeacherError(f"--teacher {run_id}: {str(error).splitlines()[0]}") from None
+    return Teacher(run_id, Frozen(model))
+
+
+def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:
+    expected = {
+        "classes": list(data.classes),
+        "data_digest": data.digest,
+        "split_digest": data.split_digest,
+        "mean": list(data.mean),
+        "std": list(data.std),
+    }
+    for name, ours in expected.items():
+        if card[name] != ours:
+            what = f"{len(card[name])} classes, not {len(ours)}" if name == "classes" else f"{card[name]}, not {ours}"
+            raise TeacherError(
+                f"--teacher {run_id}: it was trained on other data ({name.replace('_', ' ')}: {what}); "
+                f"train one with `kdflow teacher --dataset {data.source}`"
+            )

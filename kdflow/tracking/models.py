@@ -1,0 +1,156 @@
+"""The model registry: exported models, their versions, the champion, and the weights kept beside each run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import mlflow.pytorch
+import numpy as np
+import torch
+from mlflow.entities import RunStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from kdflow.data import Dataset
+from kdflow.data.base import IMAGE_SIZE
+from kdflow.errors import TeacherError
+from kdflow.models.servable import Servable
+from kdflow.options import Value, show
+from kdflow.tracking.run import Run
+from kdflow.tracking.store import client, reported, uri
+
+CHAMPION = "champion"
+WEIGHTS_FOLDER = "weights"
+
+
+def registered_name(role: str, data: Dataset) -> str:
+    """The registered model of a role and data set, such as "kdflow-student-cifar10"."""
+    return f"kdflow-{role}-" + "".join(letter if letter.isalnum() else "-" for letter in data.name).strip("-").lower()
+
+
+@reported
+def register(run: Run, role: str, model: Servable, data: Dataset, facts: Mapping[str, Value]) -> str:
+    """Logs a model to its run as an exported program, registers it, and names the champion anew.
+
+    This ends the run as FINISHED: it is the last thing that a training run does.
+
+    Args:
+        run: The run that trained it.
+        role: "teacher" or "student".
+        model: As it was evaluated.
+        data: Trained on.
+        facts: Version tags; `val_accuracy` decides who is champion.
+
+    Returns:
+        The version's address, such as "models:/kdflow-student-digits/3".
+    """
+    name = registered_name(role, data)
+    tags = {key: show(value) for key, value in facts.items()} | _identity(data)
+    example = data.val.images[:2].permute(0, 2, 3, 1).contiguous().numpy()
+    with mlflow.start_run(run_id=run.id, nested=True):
+        info = mlflow.pytorch.log_model(
+            model,
+            name="model",
+            serialization_format="pt2",
+            input_example=example,
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, IMAGE_SIZE, IMAGE_SIZE, 3))]),
+                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(data.classes)))]),
+            ),
+            pip_requirements=[f"{package.__name__}=={package.__version__}" for package in (mlflow, np, torch)],
+            metadata={"classes": list(data.classes), "data_digest": data.digest},
+            tags=tags,
+            registered_model_name=name,
+        )
+    version = str(info.registered_model_version)
+    for key, value in tags.items():
+        client().set_model_version_tag(name, version, key, value)
+    best = max(versions(name, data), key=lambda one: (float(one.tags.get("val_accuracy", 0)), -int(one.version)))
+    client().set_registered_model_alias(name, CHAMPION, best.version)
+    return f"models:/{name}/{version}"
+
+
+def versions(name: str, data: Dataset) -> list[ModelVersion]:
+    """The versions of a registered model that were trained on these data and this split, newest first."""
+    found, token = [], None
+    while token is None or token:
+        page = client().search_model_versions(f"name = '{name}'", page_token=token)
+        found += [one for one in page if _identity(data).items() <= one.tags.items()]
+        token = page.token or ""
+    return sorted(found, key=lambda one: int(one.version), reverse=True)
+
+
+@reported
+def newest_teacher(data: Dataset) -> str | None:
+    """The run id of the newest registered teacher of these data whose run is finished and not deleted."""
+    return next((one.run_id for one in versions(registered_name("teacher", data), data) if _usable(one.run_id)), None)
+
+
+@reported
+def resolve_run(reference: str) -> str:
+    """The run id that a run id, `models:/name/version` or `models:/name@alias` stands for.
+
+    Raises:
+        TeacherError: there is no such run, version or alias, or the run is deleted or not finished.
+    """
+    run_id = _registered_run(reference) if reference.startswith("models:/") else reference
+    try:
+        run = client().get_run(run_id)
+    except MlflowException:
+        raise TeacherError(f"--teacher {reference}: there is no such run in {redact(uri())}") from None
+    if run.info.lifecycle_stage != "active":
+        raise TeacherError(
+            f"--teacher {reference}: the run is deleted; restore it with `mlflow runs restore --run-id {run_id}`"
+        )
+    if run.info.status != "FINISHED":
+        raise TeacherError(f"--teacher {reference}: the run is {run.info.status}, not FINISHED; choose a finished one")
+    return run_id
+
+
+@contextmanager
+def weights_of(run_id: str) -> Iterator[Path]:
+    """A private temporary folder with the weights and card of a run.
+
+    Raises:
+        TeacherError: the run keeps none.
+    """
+    with TemporaryDirectory(prefix="kdflow-") as folder:
+        try:
+            path = Path(client().download_artifacts(run_id, WEIGHTS_FOLDER, folder))
+        except (MlflowException, OSError):
+            raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?") from None
+        yield path
+
+
+def redact(address: str) -> str:
+    """An address without user name and password."""
+    scheme, slashes, rest = address.partition("://")
+    return scheme + slashes + rest.rpartition("@")[2]
+
+
+def _registered_run(reference: str) -> str:
+    name, at, alias = reference.removeprefix("models:/").partition("@")
+    name, slash, number = name.partition("/")
+    try:
+        version = client().get_model_version_by_alias(name, alias) if at else client().get_model_version(name, number)
+    except MlflowException:
+        known = sorted(int(one.version) for one in client().search_model_versions(f"name = '{name}'"))
+        listed = f"{name} has versions {', '.join(map(str, known))}" if known else f"no model {name!r} is registered"
+        raise TeacherError(f"--teacher {reference}: no such version or alias; {listed}") from None
+    return str(version.run_id)
+
+
+def _usable(run_id: str) -> bool:
+    try:
+        run = client().get_run(run_id)
+    except MlflowException:
+        return False
+    return run.info.lifecycle_stage == "active" and run.info.status == RunStatus.to_string(RunStatus.FINISHED)
+
+
+def _identity(data: Dataset) -> dict[str, str]:
+    return {"kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}

@@ -1,0 +1,66 @@
+"""Reading runs back from the store."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlflow.entities import Run as MlflowRun
+
+from kdflow.tracking.store import all_experiment_ids, client, reported
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Record:
+    """A training run as the store has it.
+
+    Attributes:
+        run_id: Of MLflow.
+        status: FINISHED, RUNNING, FAILED, KILLED or SCHEDULED.
+        started: Milliseconds since 1970.
+        params: Texts, as logged; quotes that `mlflow run` puts around a value are taken off.
+        metrics: Last values.
+        tags: All tags.
+    """
+
+    run_id: str
+    status: str
+    started: int
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+@reported
+def training_runs() -> list[Record]:
+    """All teachers and students in the store that are not deleted, newest first."""
+    runs = [run for role in ("teacher", "student") for run in _search(f"tags.`kdflow.role` = '{role}'")]
+    return sorted(map(_record, runs), key=lambda record: record.started, reverse=True)
+
+
+@reported
+def histories(run_id: str, names: list[str]) -> dict[str, list[float]]:
+    """Per-epoch metrics of a run: the value of each epoch from 1, the last logged where there are several."""
+    found: dict[str, list[float]] = {}
+    for name in names:
+        steps: dict[int, float] = defaultdict(float)
+        for metric in sorted(client().get_metric_history(run_id, name), key=lambda metric: metric.timestamp):
+            steps[metric.step] = metric.value
+        found[name] = [steps[step] for step in sorted(steps)]
+    return found
+
+
+def _search(condition: str) -> Iterator[MlflowRun]:
+    experiments, token = all_experiment_ids(), None
+    while token is None or token:
+        page = client().search_runs(experiments, condition, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def _record(run: MlflowRun) -> Record:
+    params = {name: value.strip("'") for name, value in run.data.params.items()}
+    return Record(
+        run.info.run_id, run.info.status, run.info.start_time, params, dict(run.data.metrics), dict(run.data.tags)
+    )

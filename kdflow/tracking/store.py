@@ -1,0 +1,67 @@
+"""Where runs go: the MLflow store, its experiment, and how its failures are told."""
+
+import logging
+import os
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from kdflow.errors import TrackingError
+
+EXPERIMENT = "kdflow"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def reported(function: Callable[P, R]) -> Callable[P, R]:
+    """Turns a failure of MLflow into a `TrackingError` of one line."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except MlflowException as error:
+            raise TrackingError(f"MLflow: {str(error).splitlines()[0]}") from error
+
+    return wrapper
+
+
+@cache
+def client() -> MlflowClient:
+    """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient()
+
+
+def uri() -> str:
+    """The store's address."""
+    return mlflow.get_tracking_uri()
+
+
+@cache
+def experiment_id() -> str:
+    """The experiment that the environment names, or else "kdflow", created at need."""
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    experiment = client().get_experiment_by_name(name)
+    return experiment.experiment_id if experiment else client().create_experiment(name)
+
+
+def all_experiment_ids() -> list[str]:
+    """Every experiment that is not deleted."""
+    ids, token = [], None
+    while token is None or token:
+        page = client().search_experiments(page_token=token)
+        ids += [experiment.experiment_id for experiment in page]
+        token = page.token or ""
+    return ids
