@@ -18,7 +18,6 @@ LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX"
 SPLITS = ("train", "validation", "test")
 WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
-LONGEST_NAME = 48  # characters of a name from outside that a figure shows
 
 
 def plain(text: str) -> str:
@@ -26,10 +25,10 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text).split())
 
 
-def drawable(text: str) -> str:
+def drawable(text: str, *, longest: int = 48) -> str:
     """Returns `text` as matplotlib draws it letter by letter: one line, not too long, no mathematics."""
     line = plain(text)
-    return (line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "\u2026").replace("$", r"\$")
+    return (line if len(line) <= longest else line[: longest - 1] + "\u2026").replace("$", r"\$")
 
 
 def loss_curves(comparison: Comparison) -> "Figure":
@@ -46,7 +45,8 @@ def loss_curves(comparison: Comparison) -> "Figure":
     """
     figure = _figure(7.6, title=f"Loss on {drawable(comparison.dataset)}")
     styles = _styles(comparison.rows)
-    upper, lower = figure.subfigures(2, 1)
+    epochs = max((len(values) for row in comparison.rows for values in row.history.values()), default=1)
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False)
     for part, metric, name, note in (
         (
             upper,
@@ -59,7 +59,7 @@ def loss_curves(comparison: Comparison) -> "Figure":
         part.suptitle(note, fontsize=10, x=0.01, ha="left")
         panels = part.subplots(1, 2, sharex=True, sharey=True)
         for panel, split, heading in zip(panels, ("train", "val"), ("training", "validation"), strict=True):
-            _prepare(panel, title=heading, epochs=max((row.epochs for row in comparison.rows), default=1))
+            _prepare(panel, title=heading, epochs=epochs)
             for row, style in zip(comparison.rows, styles, strict=True):
                 _curve(panel, row.history.get(f"{split}/{metric}", []), **style)
         panels[0].set_ylabel(name)
@@ -113,12 +113,12 @@ def run_curves(title: str, history: Mapping[str, Sequence[float]]) -> "Figure":
 
 
 def run_labels(rows: Sequence[Row]) -> list[str]:
-    """Returns a label for every run; model, seed and run id are added only where labels would coincide."""
-    labels = [row.label for row in rows]
+    """Returns a drawable label for every run; model, seed and run id are added only where labels would coincide."""
+    labels = [drawable(row.label) for row in rows]
     details: tuple[Callable[[Row], str], ...] = (
-        lambda row: plain(row.model)[:24],
+        lambda row: drawable(row.model, longest=24),
         lambda row: f"seed {row.seed}",
-        lambda row: row.run_id[:8],
+        lambda row: drawable(row.run_id[:8]),
     )
     for detail in details:
         pairs = [(label, detail(row)) for label, row in zip(labels, rows, strict=True)]
@@ -133,7 +133,7 @@ def _styles(rows: Sequence[Row]) -> list[dict[str, Any]]:
     methods = list(dict.fromkeys((row.model, row.distiller) for row in rows))
     return [
         {
-            "label": drawable(label),
+            "label": label,
             "color": _colour(row.alpha),
             "linestyle": LINE_STYLES[max(temperatures.index(row.temperature) - 1, 0) % len(LINE_STYLES)],
             "markerfacecolor": "white" if temperatures.index(row.temperature) > 1 else _colour(row.alpha),

@@ -102,7 +102,7 @@ def png(figure):
 def test_the_table_shows_percent_signed_gap_and_share_of_the_teacher():
     text = printed(STUDY)
     line = next(line for line in text.splitlines() if "small-cnn" in line)
-    assert line.split() == "student small-cnn 1 - 93.12 80.98 71.63 -9.71 105,386 (3.5 %) 2".split()
+    assert " ".join(line.split()) == "student small-cnn 1 - 93.12 80.98 71.63 -9.71 105,386 (3.5 %) 2"
     assert "3,000,000 " in text
     assert "One left out." in text
     assert "seed 0" in text
@@ -270,7 +270,7 @@ def test_a_single_epoch_shows_a_point():
     for figure in (report.loss_curves(replace(STUDY, rows=rows)), report.run_curves("a", history)):
         assert png(figure)
         for panel in figure.axes:
-            assert list(panel.get_xticks()) == [1]
+            assert [tick for tick in panel.get_xticks() if 0.5 <= tick <= 1.5] == [1]
             assert all(line.get_marker() not in ("", "None") for line in panel.lines)
 
 
@@ -301,15 +301,25 @@ def test_the_curves_of_a_run_are_loss_and_percent():
 
 
 @hostile
-def test_a_name_is_drawn_letter_by_letter_and_every_run_stays_in_the_legend(name):
-    comparison = named(name)
-    curves = report.loss_curves(comparison)
-    assert len(legend(curves)) == len(comparison.rows)
-    for figure in (curves, report.accuracy_bars(comparison), report.run_curves(name, HISTORY)):
-        assert png(figure)
-        title = figure.get_suptitle()
-        assert title.replace(r"\$", "").count("$") == 0
-        assert len(title) < 80
+def test_a_name_in_a_title_is_drawn_letter_by_letter(name):
+    figure = report.run_curves(name, {})
+    title = figure.get_suptitle()
+    assert "$" not in title.replace(r"\$", "")
+    assert title.isprintable()
+    assert len(title) < 60
+    figure.clear()
+    figure.suptitle(title)
+    assert png(figure)
+
+
+def test_every_run_stays_in_the_legend_whatever_its_model_is_called():
+    names = [*HOSTILE.values(), "x" * 501]  # the last two look alike once shortened
+    rows = tuple(replace(MIXED, model=name, run_id=f"{place:032}"[::-1]) for place, name in enumerate(names))
+    figure = report.loss_curves(replace(STUDY, rows=rows))
+    assert len(legend(figure)) == len(figure.axes[0].lines) == len(rows)
+    assert all("$" not in label.replace(r"\$", "") and label.isprintable() for label in legend(figure))
+    assert png(figure)
+    assert png(report.accuracy_bars(replace(STUDY, rows=rows[:8])))
 
 
 def test_no_runs_still_give_valid_outputs():
@@ -320,7 +330,7 @@ def test_no_runs_still_give_valid_outputs():
     assert all(map(png, (report.loss_curves(EMPTY), report.accuracy_bars(EMPTY), report.run_curves("a", {}))))
 
 
-def test_importing_the_report_and_drawing_leave_pyplot_and_heavy_packages_alone():
+def test_importing_the_report_loads_no_heavy_package():
     code = "import sys, kdflow.report; print({'matplotlib', 'rich', 'mlflow', 'torch', 'click'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
 import mlflow.pytorch
 import numpy as np
-import torch
 from mlflow.entities import RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -61,17 +61,17 @@ def register(run: Run, role: str, model: Servable, data: Dataset, facts: Mapping
                 inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, IMAGE_SIZE, IMAGE_SIZE, 3))]),
                 outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(data.classes)))]),
             ),
-            pip_requirements=[f"{package.__name__}=={package.__version__}" for package in (mlflow, np, torch)],
+            pip_requirements=[f"{package}=={version(package)}" for package in ("mlflow", "numpy", "torch")],
             metadata={"classes": list(data.classes), "data_digest": data.digest},
             tags=tags,
             registered_model_name=name,
         )
-    version = str(info.registered_model_version)
+    number = str(info.registered_model_version)
     for key, value in tags.items():
-        client().set_model_version_tag(name, version, key, value)
+        client().set_model_version_tag(name, number, key, value)
     best = max(versions(name, data), key=lambda one: (float(one.tags.get("val_accuracy", 0)), -int(one.version)))
     client().set_registered_model_alias(name, CHAMPION, best.version)
-    return f"models:/{name}/{version}"
+    return f"models:/{name}/{number}"
 
 
 def versions(name: str, data: Dataset) -> list[ModelVersion]:
@@ -136,12 +136,12 @@ def _registered_run(reference: str) -> str:
     name, at, alias = reference.removeprefix("models:/").partition("@")
     name, slash, number = name.partition("/")
     try:
-        version = client().get_model_version_by_alias(name, alias) if at else client().get_model_version(name, number)
+        found = client().get_model_version_by_alias(name, alias) if at else client().get_model_version(name, number)
     except MlflowException:
         known = sorted(int(one.version) for one in client().search_model_versions(f"name = '{name}'"))
         listed = f"{name} has versions {', '.join(map(str, known))}" if known else f"no model {name!r} is registered"
         raise TeacherError(f"--teacher {reference}: no such version or alias; {listed}") from None
-    return str(version.run_id)
+    return str(found.run_id)
 
 
 def _usable(run_id: str) -> bool:

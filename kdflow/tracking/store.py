@@ -37,8 +37,8 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
 @cache
 def client() -> MlflowClient:
     """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return MlflowClient()
 
 
