@@ -2,10 +2,10 @@
 
 from rich.table import Table
 
-from kdflow import models
-from kdflow.data import sources
-from kdflow.distillers import distillers
-from kdflow.models import cost
+from kdflow.data.base import sources
+from kdflow.distillers.base import distillers
+from kdflow.models import build, cost
+from kdflow.models.base import models
 from kdflow.options import show
 from kdflow.progress import console
 
@@ -24,10 +24,10 @@ def print_catalogue() -> None:
     nets = Table(title=f"models (--model), cost at {CLASSES} classes", title_justify="left")
     for column in ("name", "parameters", "MFLOP an image", "what it is"):
         nets.add_column(column, justify="right" if column[0] in "pM" else "left")
-    for name in models.models:
-        net = models.build(name, CLASSES, seed=0)
+    for name in models:
+        net = build(name, CLASSES, seed=0)
         flops = f"{cost.forward_flops(net) / 1e6:.1f}"
-        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_sentence(models.models[name]))
+        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_sentence(models[name]))
     nets.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
 
     methods = Table(title="distillers (--distiller)", title_justify="left")
@@ -36,7 +36,9 @@ def print_catalogue() -> None:
     for name in distillers:
         knobs = distillers[name].knobs
         texts = [[knob, show(spec.default), spec.allowed] for knob, spec in knobs.items()] or [["", "", ""]]
-        methods.add_row(name, _first_sentence(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True)))
+        methods.add_row(
+            name, _first_sentence(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True))
+        )
 
     for table in (data, nets, methods):
         console.print(table)

@@ -50,7 +50,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     expected = read_card(folder).get("sha256")
     try:
         if _sha256(path) != expected:
-            raise KdflowError(f"{path.name}: the SHA-256 is not the one in {CARD}; the file is damaged or was exchanged")
+            raise KdflowError(
+                f"{path.name}: the SHA-256 is not the one in {CARD}; the file is damaged or was exchanged"
+            )
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise KdflowError(f"{path.name}: not readable as weights: {str(error).splitlines()[0]}") from None

@@ -15,13 +15,14 @@ from kdflow.config import (
     StudyConfig,
     TeacherConfig,
     configure,
-    flag,
     options,
 )
 from kdflow.errors import KdflowError
-from kdflow.options import Option, show
+from kdflow.options import Option, flag, show
 
-EPILOG = "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
+EPILOG = (
+    "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
+)
 
 
 def main() -> NoReturn:
@@ -54,7 +55,7 @@ def _describe(spec: Option) -> str:
     return f"{spec.help}  [{allowed}default {show(spec.default) or 'empty'}]"
 
 
-def _command(config: Any, help: str) -> Callable[[Callable[[Any], None]], click.Command]:
+def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
     """A command with one text option for each option of the config; the config reads and checks the texts."""
 
     def decorate(run: Callable[[Any], None]) -> click.Command:
@@ -63,38 +64,43 @@ def _command(config: Any, help: str) -> Callable[[Callable[[Any], None]], click.
             run(configure(config, **given))
 
         params: list[click.Parameter] = [
-            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec)) for name, spec in options(config).items()
+            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec))
+            for name, spec in options(config).items()
         ]
-        command = click.Command(run.__name__, callback=callback, params=params, help=help)
+        command = click.Command(run.__name__, callback=callback, params=params, help=run.__doc__)
         kdflow.add_command(command)
         return command
 
     return decorate
 
 
-@_command(StudyConfig(), "Train a teacher, then a student for each alpha in one pass, and compare them.")
+@_command(StudyConfig())
 def study(config: StudyConfig) -> None:
+    """Train a teacher, then a student for each alpha in one pass, and compare them."""
     from kdflow.study import run_study
 
     run_study(config)
 
 
-@_command(TeacherConfig(), "Train a teacher.")
+@_command(TeacherConfig())
 def teacher(config: TeacherConfig) -> None:
+    """Train a teacher."""
     from kdflow.study import run_teacher
 
     run_teacher(config)
 
 
-@_command(StudentConfig(), "Train a student on alpha * labels + (1 - alpha) * teacher.")
+@_command(StudentConfig())
 def student(config: StudentConfig) -> None:
+    """Train a student on alpha * labels + (1 - alpha) * teacher."""
     from kdflow.study import run_student
 
     run_student(config)
 
 
-@_command(CompareConfig(), "Compare finished runs: table, loss curves, accuracies.")
+@_command(CompareConfig())
 def compare(config: CompareConfig) -> None:
+    """Compare finished runs: table, loss curves, accuracies."""
     from kdflow.study import run_compare
 
     run_compare(config)

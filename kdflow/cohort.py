@@ -69,9 +69,7 @@ class School:
         taps = {tap for member in cohort if member.distiller for tap in member.distiller.teacher_taps}
         if taps and teacher is None:
             raise ValueError("a member with alpha < 1 needs a teacher")
-        self._teacher = teacher and Tapped(
-            teacher.to(runtime.device, memory_format=torch.channels_last).model, taps  # type: ignore[call-overload]
-        )
+        self._teacher = Tapped(runtime.place(teacher).model, taps) if teacher and taps else None
         self._runtime = runtime
 
     def lesson(self, images: Tensor, labels: Tensor) -> Lesson:
@@ -94,7 +92,7 @@ class Learner:
 
     def __init__(self, member: Member, recipe: Recipe, runtime: Runtime, sample: Lesson) -> None:
         self.member = member
-        self.model = member.model.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = runtime.place(member.model)
         self._runtime = runtime
         self._clip_norm = recipe.clip_norm
         self._tapped = Tapped(self.model, member.distiller.student_taps if member.distiller else ())

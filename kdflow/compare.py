@@ -2,24 +2,14 @@
 
 from collections import Counter
 
-from kdflow import distillers, figures, report, tracking
+from kdflow import report, tracking
 from kdflow.config import CompareConfig
+from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError
 from kdflow.progress import console
-from kdflow.rows import Comparison, Row
+from kdflow.rows import CURVES, Comparison, Row
 from kdflow.tracking import Record, Run
 
-CURVES = (
-    "train/loss",
-    "train/label_loss",
-    "train/distill_loss",
-    "train/accuracy",
-    "val/loss",
-    "val/label_loss",
-    "val/accuracy",
-    "val/teacher_kl",
-    "val/teacher_agreement",
-)
 FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
 # Settings that change where a run computes or finds its input, not what it is.
 INCIDENTAL = {"teacher", "dataset", "data_dir", "threads", "device"}
@@ -45,16 +35,17 @@ def find(config: CompareConfig) -> Comparison:
     reference = teacher or next((record for record in wanted if _role(record) == "student"), None)
     if reference is None:
         where = f" on {config.dataset}" if config.dataset else ""
-        raise KdflowError(
-            f"no finished training run{where} in {tracking.redact(tracking.uri())}: begin with `kdflow study` or `kdflow teacher`"
-        )
+        store = tracking.redact(tracking.uri())
+        raise KdflowError(f"no finished training run{where} in {store}: begin with `kdflow study` or `kdflow teacher`")
     same_data = [record for record in finished if _data(record) == _data(reference)]
     left_out["on other data or another split"] = len(finished) - len(same_data)
     students = [record for record in same_data if _role(record) == "student"]
     chosen, reasons = _choose_students(students, teacher)
     left_out += reasons
     left_out["of another teacher"] += sum(_role(record) == "teacher" for record in same_data) - (teacher is not None)
-    ordered = sorted(chosen, key=lambda record: (-_number(record, "alpha"), _number(record, "temperature"), record.started))
+    ordered = sorted(
+        chosen, key=lambda record: (-_number(record, "alpha"), _number(record, "temperature"), record.started)
+    )
     rows = [_row(record, teacher) for record in ([teacher] if teacher else []) + ordered]
     footnotes = tuple(f"Left out: {count} run{'s' * (count > 1)} {why}." for why, count in left_out.items() if count)
     return Comparison(reference.tags["kdflow.data"], *_data(reference), tuple(rows), footnotes)
@@ -71,8 +62,8 @@ def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
         run.text(report.markdown(comparison), "comparison.md")
         run.text(report.csv_text(comparison), "comparison.csv")
         run.text(report.json_text(comparison), "comparison.json")
-        run.figure(figures.loss_curves(comparison), "loss_curves.png")
-        run.figure(figures.accuracy_bars(comparison), "accuracy.png")
+        run.figure(report.loss_curves(comparison), "loss_curves.png")
+        run.figure(report.accuracy_bars(comparison), "accuracy.png")
     console.print(report.table(comparison))
     console.print(f"Table and figures: {run.artifacts()}", markup=False)
     console.print("Browse all runs: make ui", markup=False)
@@ -115,7 +106,7 @@ def _row(record: Record, teacher: Record | None) -> Row:
     is_student = _role(record) == "student"
     alpha = _number(record, "alpha") if is_student else None
     distiller = params["distiller"] if is_student and alpha != 1 else None
-    softened = distiller is not None and "temperature" in distillers.distillers[distiller].knobs
+    softened = distiller is not None and "temperature" in distillers[distiller].knobs
     train, val, test = (metrics[name] for name in FINAL)
     return Row(
         run_id=record.run_id,

@@ -56,9 +56,7 @@ class Recipe(Checked):
     lr: float = option(0.05, "Peak learning rate.", above=0, high=100)
     momentum: float = option(0.9, "Nesterov momentum; 0 is plain SGD.", low=0, high=0.999)
     weight_decay: float = option(1e-4, "L2 penalty on all weights.", low=0, high=1)
-    schedule: str = option(
-        "one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant")
-    )
+    schedule: str = option("one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant"))
     clip_norm: float = option(1.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
 
 
@@ -119,9 +117,7 @@ class StudyConfig(Checked):
     distiller: str = of(DISTILLER)
     temperatures: tuple[float, ...] = of(replace(TEMPERATURE, default=(4.0,), help="A student for each temperature."))
     knobs: str = of(KNOBS)
-    teacher: str = option(
-        "", "Teacher run id, models:/name/version or models:/name@alias; empty: train one."
-    )
+    teacher: str = option("", "Teacher run id, models:/name/version or models:/name@alias; empty: train one.")
     teacher_model: str = of(TEACHER_MODEL)
     teacher_recipe: Recipe = group(TEACHER_RECIPE, prefix="teacher_")
     student_model: str = of(STUDENT_MODEL)
@@ -155,7 +151,8 @@ class CompareConfig(Checked):
     """Which finished runs are compared."""
 
     teacher: str = option(
-        "", "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest."
+        "",
+        "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest.",
     )
     dataset: str = option("", "Only runs on this data set; empty: that of the newest run.")
 

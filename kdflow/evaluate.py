@@ -32,7 +32,9 @@ def teacher_kl(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def final_scores(model: Servable, data: Dataset) -> dict[str, float]:
-    """The figures a finished run is judged by, on the model as it is registered; the one place that reads the test split.
+    """The figures a finished run is judged by, on the model as it is registered.
+
+    This is the one place that reads the test split.
 
     Returns:
         `final/train_accuracy`, `final/val_accuracy`, `final/test_accuracy` (fractions) and `final/test_loss` (nats an

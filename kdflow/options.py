@@ -35,7 +35,9 @@ class Option:
         """The range in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        what = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "numbers"}[type(self.default)]
+        what = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "numbers"}[
+            type(self.default)
+        ]
         if self.low is not None and self.high is not None:
             what += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -99,7 +101,9 @@ def show(value: Value) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(show(number) for number in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
 
 
 def _read_bool(raw: object) -> bool:

@@ -26,7 +26,12 @@ class TrainingProgress:
     def __init__(self, title: str, members: Sequence[str], epochs: int) -> None:
         self._title, self._members, self._epochs = title, members, epochs
         self._epoch = 1
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}")]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+        ]
         self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
         self._bar = self._bars.add_task(title, total=None, now="")
 

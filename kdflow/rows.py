@@ -2,6 +2,19 @@
 
 from dataclasses import dataclass
 
+# The per-epoch metrics that a comparison keeps.
+CURVES = (
+    "train/loss",
+    "train/label_loss",
+    "train/distill_loss",
+    "train/accuracy",
+    "val/loss",
+    "val/label_loss",
+    "val/accuracy",
+    "val/teacher_kl",
+    "val/teacher_agreement",
+)
+
 
 @dataclass(frozen=True)
 class Row:

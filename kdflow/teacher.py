@@ -22,8 +22,8 @@ def find(reference: str, data: Dataset) -> Teacher:
     """Loads a teacher for a data set.
 
     Args:
-        reference: A run id, `models:/name/version`, `models:/name@alias`, or "" for the newest registered teacher of the
-            same data and split.
+        reference: A run id, `models:/name/version`, `models:/name@alias`, or "" for the newest registered teacher of
+            the same data and split.
         data: What its students will be trained on.
 
     Raises:

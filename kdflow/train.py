@@ -61,7 +61,8 @@ def fit(
 ) -> Iterator[Epoch]:
     """Trains the members of a cohort side by side; each ends exactly as if it had been trained alone.
 
-    Order and augmentation of an epoch follow from (seed, epoch), dropout from (seed, epoch, step), for all members alike.
+    Order and augmentation of an epoch follow from (seed, epoch), dropout from (seed, epoch, step), for all members
+    alike.
 
     Args:
         cohort: Its models are trained in place.

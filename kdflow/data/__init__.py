@@ -15,6 +15,8 @@ from kdflow.data.folder import read_folder
 from kdflow.errors import DataError
 from kdflow.registry import discover
 
+__all__ = ["Dataset", "load", "sources"]
+
 discover(__name__, __path__)
 
 

@@ -8,6 +8,8 @@ from kdflow.errors import UsageError
 from kdflow.options import Value
 from kdflow.registry import discover
 
+__all__ = ["Distiller", "build", "distillers"]
+
 discover(__name__, __path__)
 
 

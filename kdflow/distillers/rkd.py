@@ -3,6 +3,8 @@
 Source: W. Park, D. Kim, Y. Lu, M. Cho, "Relational Knowledge Distillation", CVPR 2019 (arXiv 1904.05068), section 3.2.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -56,7 +58,7 @@ class RelationalDistillation(Distiller):
 
     student_taps = (EMBEDDING,)
     teacher_taps = (EMBEDDING,)
-    knobs = {
+    knobs: ClassVar = {
         "distance": Option(25.0, "Weight of the distance loss.", low=0, high=1e6),
         "angle": Option(50.0, "Weight of the angle loss.", low=0, high=1e6),
     }

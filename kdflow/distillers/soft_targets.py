@@ -3,6 +3,8 @@
 Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,8 +16,8 @@ from kdflow.models.taps import LOGITS
 def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of the student with the teacher's predictions, both at temperature T, times T^2.
 
-    `-T^2 / batch * sum_ij softmax(teacher_i / T)_j * log_softmax(student_i / T)_j` (equation 1; the factor T^2 keeps the
-    gradient's size, section 2). Its gradient equals that of T^2 times the KL divergence.
+    `-T^2 / batch * sum_ij softmax(teacher_i / T)_j * log_softmax(student_i / T)_j` (equation 1; the factor T^2 keeps
+    the gradient's size, section 2). Its gradient equals that of T^2 times the KL divergence.
 
     Args:
         student: Logits `[batch, classes]`.
@@ -29,7 +31,9 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
         ValueError: the shapes differ (they would broadcast to a plausible number).
     """
     if student.shape != teacher.shape:
-        raise ValueError(f"student logits {list(student.shape)} and teacher logits {list(teacher.shape)} differ in shape")
+        raise ValueError(
+            f"student logits {list(student.shape)} and teacher logits {list(teacher.shape)} differ in shape"
+        )
     targets = functional.softmax(teacher.float() / temperature, dim=1)
     return functional.cross_entropy(student.float() / temperature, targets) * temperature**2
 
@@ -38,7 +42,7 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
 class SoftTargets(Distiller):
     """Cross-entropy with the teacher's softened predictions, times T^2 (Hinton, Vinyals, Dean 2015)."""
 
-    knobs = {"temperature": TEMPERATURE}
+    knobs: ClassVar = {"temperature": TEMPERATURE}
 
     def __init__(self, temperature: float) -> None:
         super().__init__()

@@ -9,6 +9,8 @@ from kdflow.models.base import models
 from kdflow.models.zoo import PREFIX, torchvision_model
 from kdflow.registry import discover
 
+__all__ = ["build", "models"]
+
 discover(__name__, __path__)
 
 

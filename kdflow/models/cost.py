@@ -15,7 +15,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def forward_flops(model: nn.Module) -> int:
-    """Floating-point operations (multiply and add count as two) of one image's forward, in convolutions and products."""
+    """Operations of one image's forward, in convolutions and matrix products; multiply and add count as two."""
     probe = copy.deepcopy(model).cpu().eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         probe(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))

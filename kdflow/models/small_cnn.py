@@ -15,9 +15,7 @@ class SmallCNN(nn.Module):
         hidden: Units of the first two linear layers.
     """
 
-    def __init__(
-        self, classes: int, *, widths: tuple[int, int] = (16, 32), hidden: tuple[int, int] = (48, 32)
-    ) -> None:
+    def __init__(self, classes: int, *, widths: tuple[int, int] = (16, 32), hidden: tuple[int, int] = (48, 32)) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *convolution(3, widths[0]),

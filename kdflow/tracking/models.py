@@ -1,8 +1,9 @@
 """The model registry: exported models, their versions, the champion, and the weights kept beside each run."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,7 +44,7 @@ def register(run: Run, role: str, model: Servable, data: Dataset, facts: Mapping
         role: "teacher" or "student".
         model: As it was evaluated.
         data: Trained on.
-        facts: Version tags; `val_accuracy` decides who is champion.
+        facts: Version tags; among versions of the same data and split the best `val_accuracy` is champion.
 
     Returns:
         The version's address, such as "models:/kdflow-student-digits/3".
@@ -64,14 +65,12 @@ def register(run: Run, role: str, model: Servable, data: Dataset, facts: Mapping
             pip_requirements=[f"{package}=={version(package)}" for package in ("mlflow", "numpy", "torch")],
             metadata={"classes": list(data.classes), "data_digest": data.digest},
             tags=tags,
-            registered_model_name=name,
         )
-    number = str(info.registered_model_version)
-    for key, value in tags.items():
-        client().set_model_version_tag(name, number, key, value)
-    best = max(versions(name, data), key=lambda one: (float(one.tags.get("val_accuracy", 0)), -int(one.version)))
+        with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
+            registered = mlflow.register_model(info.model_uri, name, tags=tags)
+    best = max(versions(name, data), key=lambda one: (float(one.tags["val_accuracy"]), -int(one.version)))
     client().set_registered_model_alias(name, CHAMPION, best.version)
-    return f"models:/{name}/{number}"
+    return f"models:/{name}/{registered.version}"
 
 
 def versions(name: str, data: Dataset) -> list[ModelVersion]:
@@ -87,7 +86,8 @@ def versions(name: str, data: Dataset) -> list[ModelVersion]:
 @reported
 def newest_teacher(data: Dataset) -> str | None:
     """The run id of the newest registered teacher of these data whose run is finished and not deleted."""
-    return next((one.run_id for one in versions(registered_name("teacher", data), data) if _usable(one.run_id)), None)
+    run_ids = (str(one.run_id) for one in versions(registered_name("teacher", data), data))
+    return next((run_id for run_id in run_ids if _usable(run_id)), None)
 
 
 @reported
@@ -122,7 +122,9 @@ def weights_of(run_id: str) -> Iterator[Path]:
         try:
             path = Path(client().download_artifacts(run_id, WEIGHTS_FOLDER, folder))
         except (MlflowException, OSError):
-            raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?") from None
+            raise TeacherError(
+                f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?"
+            ) from None
         yield path
 
 
@@ -134,7 +136,7 @@ def redact(address: str) -> str:
 
 def _registered_run(reference: str) -> str:
     name, at, alias = reference.removeprefix("models:/").partition("@")
-    name, slash, number = name.partition("/")
+    name, _, number = name.partition("/")
     try:
         found = client().get_model_version_by_alias(name, alias) if at else client().get_model_version(name, number)
     except MlflowException:

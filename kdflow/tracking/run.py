@@ -34,10 +34,14 @@ class Run:
     """
 
     @reported
-    def __init__(self, role: str, name: str, *, parent: "Run | None" = None, tags: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, role: str, name: str, *, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
+    ) -> None:
         own = {"kdflow.role": role, "kdflow.version": __version__, **(tags or {})}
         if parent:
             own |= {"mlflow.parentRunId": parent.id, "kdflow.study_id": parent.id}
+        self.name = name
+        self.id: str
         adopted = None if parent else os.environ.pop("MLFLOW_RUN_ID", None)
         if adopted:
             self.id = adopted
@@ -45,7 +49,6 @@ class Run:
             self.tag(own)
         else:
             self.id = client().create_run(experiment_id(), run_name=name, tags=resolve_tags(own)).info.run_id
-        self.name = name
         self._closed = False
 
     def __enter__(self) -> Self:

@@ -1,0 +1,93 @@
+"""What several test files use: a small real data set, a runtime, tiny models.
+
+torch is imported only when one of them is asked for, so that collecting tests stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdflow.data import Dataset
+    from kdflow.data.base import Split
+    from kdflow.models.frozen import Frozen
+    from kdflow.runtime import Runtime
+
+CLASSES = ("red", "green", "blue", "dark")
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Iterator[Runtime]:
+    """CPU, float32, one thread: the setting in which results are promised bit for bit."""
+    import torch
+
+    from kdflow.runtime import Runtime
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Runtime(seed=0, device=torch.device("cpu"), dtype=torch.float32, threads=1)
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def colours() -> Callable[[int, int], Split]:
+    """`colours(count, seed)`: noisy images whose one bright channel, or none, is their class."""
+    import torch
+
+    from kdflow.data.base import Split
+
+    def make(count: int, seed: int) -> Split:
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randint(0, 160, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        labels = torch.arange(count) % len(CLASSES)
+        for label in range(3):
+            images[labels == label, label] += 60
+        return Split(images, labels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data(colours: Callable[[int, int], Split]) -> Dataset:
+    """Four classes, 64 training, 16 validation and 16 test images."""
+    from kdflow.data import Dataset, channel_statistics
+
+    train, val, test = colours(64, 1), colours(16, 2), colours(16, 3)
+    mean, std = channel_statistics(train.images)
+    return Dataset("colours", "colours", train, val, test, CLASSES, mean, std, True, "d" * 32, "s" * 32)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., nn.Module]:
+    """`tiny(seed, dropout=0.0, width=8)`: some 700 parameters, with a convolution and batch normalisation."""
+    import torch
+    from torch import nn
+
+    def make(seed: int, *, dropout: float = 0.0, width: int = 8) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return nn.Sequential(
+                nn.AvgPool2d(8),
+                nn.Conv2d(3, 4, 3, padding=1),
+                nn.BatchNorm2d(4),
+                nn.Flatten(),
+                nn.Dropout(dropout),
+                nn.Linear(64, width),
+                nn.ReLU(),
+                nn.Linear(width, len(CLASSES)),
+            )
+
+    return make
+
+
+@pytest.fixture
+def teacher(tiny: Callable[..., nn.Module]) -> Frozen:
+    """Untrained, wider than the student, with dropout."""
+    from kdflow.models.frozen import Frozen
+
+    return Frozen(tiny(100, dropout=0.5, width=12))

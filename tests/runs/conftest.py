@@ -1,0 +1,52 @@
+"""One store and one small study on digits, shared by all tests that need finished runs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
+
+# The student's network teaches here: it is quick, and what it is called does not matter to the plumbing.
+TEACHER = {"dataset": "digits", "model": "small-cnn", "epochs": 3, "threads": 1, "precision": "fp32"}
+STUDENT = {"dataset": "digits", "epochs": 2, "threads": 1, "precision": "fp32"}
+STUDY = {
+    "dataset": "digits",
+    "teacher_model": "small-cnn",
+    "teacher_epochs": 3,
+    "student_epochs": 2,
+    "threads": 1,
+    "precision": "fp32",
+}
+
+
+def teacher_config(**values: object) -> TeacherConfig:
+    return configure(TeacherConfig(), **(TEACHER | values))
+
+
+def student_config(**values: object) -> StudentConfig:
+    return configure(StudentConfig(), **(STUDENT | values))
+
+
+def study_config(**values: object) -> StudyConfig:
+    return configure(StudyConfig(), **(STUDY | values))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a fresh sqlite store; the tests' working directory."""
+    folder, before = tmp_path_factory.mktemp("store"), Path.cwd()
+    os.chdir(folder)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    yield folder
+    del os.environ["MLFLOW_TRACKING_URI"]
+    os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def study(store: Path):
+    """The comparison that a whole study ends with."""
+    from kdflow.study import run_study
+
+    return run_study(study_config())

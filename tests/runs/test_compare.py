@@ -1,0 +1,131 @@
+"""What a comparison takes in and what it leaves out, on records made by hand; a real study is in test_study.py."""
+
+from dataclasses import replace
+
+import pytest
+
+from kdflow import compare
+from kdflow.config import CompareConfig
+from kdflow.errors import KdflowError
+from kdflow.tracking import Record
+
+DATA = {"kdflow.data": "digits", "kdflow.data_digest": "d" * 32, "kdflow.split_digest": "s" * 32}
+FINAL = {"final/train_accuracy": 0.9, "final/val_accuracy": 0.8, "final/test_accuracy": 0.85, "model/parameters": 100.0}
+
+
+def teacher(run_id="t", **changes):
+    params = {"model": "alexnet", "seed": "0", "epochs": "20"}
+    record = Record(
+        run_id, "FINISHED", 0, params, FINAL | {"final/test_accuracy": 0.95}, {"kdflow.role": "teacher", **DATA}
+    )
+    return replace(record, **changes)
+
+
+def student(run_id, alpha, *, taught_by="t", params=(), tags=(), **changes):
+    own = {"alpha": alpha, "distiller": "soft-targets", "temperature": "4", "knobs": "", "model": "small-cnn"}
+    own |= {"seed": "0", "epochs": "10"} | dict(params)
+    marks = {"kdflow.role": "student", **DATA} | ({} if float(alpha) == 1 else {"kdflow.teacher_run_id": taught_by})
+    return replace(Record(run_id, "FINISHED", 1, own, FINAL, marks | dict(tags)), **changes)
+
+
+@pytest.fixture
+def find(monkeypatch):
+    """Compares given records, newest first, without a store."""
+
+    def run(*records, **options):
+        monkeypatch.setattr(compare.tracking, "training_runs", lambda: list(records))
+        monkeypatch.setattr(compare.tracking, "histories", lambda run_id, names: {})
+        monkeypatch.setattr(compare.tracking, "resolve_run", lambda reference: reference)
+        return compare.find(CompareConfig(**options))
+
+    return run
+
+
+def names(comparison):
+    return [row.run_id for row in comparison.rows]
+
+
+def test_the_teacher_comes_first_and_students_by_falling_alpha(find):
+    found = find(student("b", "0.0"), student("c", "0.50"), student("a", "1"), teacher())
+    assert names(found) == ["t", "a", "c", "b"]
+    assert [row.gap for row in found.rows] == [None, pytest.approx(-0.1), pytest.approx(-0.1), pytest.approx(-0.1)]
+    assert found.footnotes == ()
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED"])
+def test_unfinished_runs_are_left_out_and_counted(find, status):
+    found = find(student("x", "0.5", status=status), student("a", "0"), teacher())
+    assert names(found) == ["t", "a"]
+    assert found.footnotes == ("Left out: 1 run unfinished.",)
+
+
+def test_a_finished_run_without_final_figures_counts_as_unfinished(find):
+    found = find(student("x", "0.5", metrics={}), student("a", "0"), teacher())
+    assert found.footnotes == ("Left out: 1 run unfinished.",)
+
+
+@pytest.mark.parametrize("tag", ["kdflow.data_digest", "kdflow.split_digest"])
+def test_other_data_and_other_splits_are_left_out(find, tag):
+    found = find(student("a", "0"), student("x", "0.5", tags={tag: "other"}), teacher())
+    assert names(found) == ["t", "a"]
+    assert found.footnotes == ("Left out: 1 run on other data or another split.",)
+
+
+def test_students_of_another_teacher_are_left_out(find):
+    found = find(student("a", "0"), student("x", "0", taught_by="u"), teacher(), teacher("u"))
+    assert names(found) == ["t", "a"]
+    assert found.footnotes == ("Left out: 2 runs of another teacher.",)
+
+
+def test_a_teacher_can_be_named(find):
+    found = find(student("a", "0"), student("x", "0", taught_by="u"), teacher(), teacher("u"), teacher="u")
+    assert names(found) == ["u", "x"]
+
+
+def test_of_runs_with_the_same_settings_the_newest_counts_however_they_are_spelt(find):
+    found = find(student("new", "0.50"), student("old", "0.5", params={"temperature": "4.0"}), teacher())
+    assert names(found) == ["t", "new"]
+    assert found.footnotes == ("Left out: 1 run older than a run with the same settings.",)
+
+
+def test_settings_without_effect_at_alpha_1_make_no_second_row(find):
+    found = find(student("new", "1"), student("old", "1.0", params={"temperature": "2"}), teacher())
+    assert names(found) == ["t", "new"]
+
+
+def test_alpha_1_is_taken_from_the_seeds_of_the_teachers_students(find):
+    found = find(student("a", "0"), student("b", "1"), student("c", "1", params={"seed": "5"}), teacher())
+    assert names(found) == ["t", "b", "a"]
+    assert found.footnotes == ("Left out: 1 run with alpha = 1 and another seed.",)
+
+
+def test_other_temperatures_and_distillers_are_rows_of_their_own(find):
+    hot = student("b", "0", params={"temperature": "1"})
+    hard = student("c", "0", params={"distiller": "hard-targets"})
+    found = find(student("a", "0"), hot, hard, teacher())
+    assert {(row.run_id, row.distiller, row.temperature) for row in found.rows[1:]} == {
+        ("a", "soft-targets", 4.0),
+        ("b", "soft-targets", 1.0),
+        ("c", "hard-targets", None),
+    }
+
+
+def test_a_teacher_alone_can_be_shown(find):
+    assert names(find(teacher())) == ["t"]
+
+
+def test_students_without_any_teacher_have_no_gap(find):
+    (row,) = find(student("a", "1")).rows
+    assert row.gap is None
+
+
+def test_one_data_set_can_be_asked_for(find):
+    other = {"kdflow.data": "cifar10", "kdflow.data_digest": "e"}
+    found = find(student("x", "1", tags=other), student("a", "0"), teacher(), dataset="digits")
+    assert names(found) == ["t", "a"]
+
+
+@pytest.mark.parametrize("records", [[], [student("x", "0", status="RUNNING")]])
+def test_nothing_to_compare_is_one_line_that_says_how_to_begin(find, records):
+    with pytest.raises(KdflowError, match="kdflow study"):
+        find(*records)

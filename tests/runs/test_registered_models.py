@@ -1,0 +1,112 @@
+"""Registered models: they load without kdflow, take raw images in any number, and give what the run evaluated."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kdflow.config import DataConfig
+from kdflow.data import load
+
+# Run where kdflow cannot be imported: what a stranger with mlflow and torch alone sees.
+STRANGER = """
+import json, sys
+sys.modules["kdflow"] = None
+import mlflow.pyfunc, numpy as np
+file = np.load(sys.argv[1])
+found = {}
+for address in sys.argv[2:]:
+    model = mlflow.pyfunc.load_model(address)
+    whole = model.predict(file["images"])
+    one = model.predict(file["images"][:1])
+    found[address] = {
+        "accuracy": float((whole.argmax(1) == file["labels"]).mean()),
+        "sums": float(abs(whole.sum(1) - 1).max()),
+        "alone": float(abs(one - whole[:1]).max()),
+    }
+    try:
+        model.predict(file["images"].astype(np.float32))
+        found[address]["floats"] = "taken"
+    except Exception as error:
+        found[address]["floats"] = type(error).__name__
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(study, store):
+    """Scores of every registered version, computed in another process."""
+    from mlflow import MlflowClient
+
+    test = load(DataConfig(dataset="digits")).test
+    np.savez(store / "test.npz", images=test.images.permute(0, 2, 3, 1).numpy(), labels=test.labels.numpy())
+    versions = [
+        version
+        for name in ("kdflow-teacher-digits", "kdflow-student-digits")
+        for version in MlflowClient().search_model_versions(f"name = '{name}'")
+    ]
+    addresses = {f"models:/{version.name}/{version.version}": version for version in versions}
+    addresses["models:/kdflow-student-digits@champion"] = MlflowClient().get_model_version_by_alias(
+        "kdflow-student-digits", "champion"
+    )
+    command = [sys.executable, "-c", STRANGER, str(store / "test.npz"), *addresses]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=store, env=environment)
+    assert done.returncode == 0, done.stderr
+    return addresses, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_registered_model_scores_its_logged_test_accuracy(loaded, study):
+    addresses, scores = loaded
+    logged = {row.run_id: row.test_accuracy for row in study.rows}
+    ours = {address: version for address, version in addresses.items() if version.run_id in logged}
+    assert len(ours) >= len(logged)
+    for address, version in ours.items():
+        assert scores[address]["accuracy"] == pytest.approx(logged[version.run_id], abs=1e-9)
+
+
+def test_registered_models_give_probabilities_for_any_number_of_images(loaded):
+    for score in loaded[1].values():
+        assert score["sums"] < 1e-5
+        assert score["alone"] < 1e-5
+
+
+def test_registered_models_refuse_images_that_are_not_raw(loaded):
+    assert {score["floats"] for score in loaded[1].values()} == {"MlflowException"}
+
+
+def test_the_champion_is_the_best_on_validation(study):
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    versions = client.search_model_versions("name = 'kdflow-student-digits'")
+    champion = client.get_model_version_by_alias("kdflow-student-digits", "champion")
+    assert float(champion.tags["val_accuracy"]) == max(float(version.tags["val_accuracy"]) for version in versions)
+
+
+def test_versions_are_tagged_with_what_made_them(study):
+    from mlflow import MlflowClient
+
+    (version,) = [
+        version
+        for version in MlflowClient().search_model_versions("name = 'kdflow-student-digits'")
+        if version.run_id == study.rows[2].run_id
+    ]
+    assert version.tags["alpha"] == "0.5"
+    assert version.tags["temperature"] == "4"
+    assert version.tags["seed"] == "0"
+    assert float(version.tags["test_accuracy"]) == pytest.approx(study.rows[2].test_accuracy)
+
+
+def test_loading_a_student_needs_no_pickle(study, monkeypatch):
+    import mlflow.pytorch
+    import torch
+
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    model = mlflow.pytorch.load_model("models:/kdflow-student-digits@champion")
+    with torch.no_grad():
+        probabilities = model(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
+    assert probabilities.shape == (3, 10)

@@ -1,0 +1,126 @@
+"""A whole study in one process: what each run logs, and that runs made one by one equal the study's.
+
+Not covered: `mlflow run` (test_mlflow_run.py) and accuracy worth having, which takes more epochs than a test has.
+"""
+
+import json
+
+import pytest
+
+from kdflow import tracking
+from tests.runs.conftest import student_config, teacher_config
+
+EVERY_EPOCH = {
+    "train/loss",
+    "train/label_loss",
+    "train/accuracy",
+    "val/loss",
+    "val/label_loss",
+    "val/accuracy",
+    "speed/epoch_seconds",
+    "speed/images_per_second",
+    "learning_rate",
+}
+WITH_A_TEACHER = {"val/teacher_kl", "val/teacher_agreement"}
+ONCE = {
+    "final/train_accuracy",
+    "final/val_accuracy",
+    "final/test_accuracy",
+    "final/test_loss",
+    "model/parameters",
+    "model/forward_flops",
+}
+
+
+@pytest.fixture(scope="module")
+def client(study):
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def test_a_study_is_a_teacher_and_a_student_for_each_alpha(study):
+    assert [row.role for row in study.rows] == ["teacher", "student", "student", "student"]
+    assert [row.alpha for row in study.rows] == [None, 1.0, 0.5, 0.0]
+    assert study.footnotes == ()
+
+
+def test_every_run_of_a_study_is_finished_and_nested_in_it(study, client):
+    runs = [client.get_run(row.run_id) for row in study.rows]
+    parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
+    assert len(parents) == 1
+    assert {run.info.status for run in [*runs, client.get_run(parents.pop())]} == {"FINISHED"}
+
+
+def test_metrics_are_named_as_designed_and_logged_at_epochs_from_1(study, client):
+    for row in study.rows:
+        expected = EVERY_EPOCH | (WITH_A_TEACHER if row.role == "student" else set())
+        expected |= {"train/distill_loss"} if row.alpha in (0, 0.5) else set()
+        assert set(client.get_run(row.run_id).data.metrics) == expected | ONCE
+        for name in expected:
+            assert [metric.step for metric in client.get_metric_history(row.run_id, name)] == [
+                *range(1, row.epochs + 1)
+            ]
+        for name in ONCE:
+            assert len(client.get_metric_history(row.run_id, name)) == 1
+
+
+def test_the_row_of_a_run_has_the_figures_that_the_run_logged(study, client):
+    for row in study.rows:
+        metrics = client.get_run(row.run_id).data.metrics
+        assert row.test_accuracy == metrics["final/test_accuracy"]
+        assert row.gap is None or row.gap == row.test_accuracy - study.rows[0].test_accuracy
+        assert row.history["val/accuracy"][-1] == metrics["val/accuracy"]
+
+
+def test_every_run_says_which_data_it_saw(study, client):
+    for row in study.rows:
+        run = client.get_run(row.run_id)
+        inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
+        assert set(inputs) == {"train", "validation", "test"}
+        assert {dataset.digest for dataset in inputs.values()} == {run.data.tags["kdflow.data_digest"]}
+        assert json.loads(inputs["test"].profile)["images"] == 360
+
+
+def test_only_students_with_a_share_of_the_teacher_name_it(study, client):
+    teacher, *students = study.rows
+    for row in students:
+        tags = client.get_run(row.run_id).data.tags
+        assert tags.get("kdflow.teacher_run_id") == (None if row.alpha == 1 else teacher.run_id)
+
+
+def test_a_run_keeps_its_loss_curves_environment_weights_and_card(study, client):
+    for row in study.rows:
+        artifacts = {item.path for item in client.list_artifacts(row.run_id)}
+        artifacts |= {item.path for item in client.list_artifacts(row.run_id, tracking.WEIGHTS_FOLDER)}
+        assert {"loss_curves.png", "environment.json", "weights/weights.pt", "weights/card.json"} <= artifacts
+
+
+def test_the_compare_run_keeps_tables_and_figures(study, client):
+    from kdflow.tracking.store import experiment_id
+
+    (run,) = client.search_runs([experiment_id()], "tags.`kdflow.role` = 'compare'", max_results=1)
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
+        "comparison.md",
+        "comparison.csv",
+        "comparison.json",
+        "loss_curves.png",
+        "accuracy.png",
+    }
+
+
+def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
+    import torch
+
+    from kdflow.checkpoint import read_weights
+    from kdflow.study import run_student, run_teacher
+
+    teacher = run_teacher(teacher_config())
+    students = [run_student(student_config(alpha=alpha)) for alpha in (1, 0)]
+    in_study = {row.alpha: row for row in study.rows}
+    for alone, alpha in ((teacher, None), (students[0], 1.0), (students[1], 0.0)):
+        assert alone.run_id != in_study[alpha].run_id
+        assert alone.scores["final/test_accuracy"] == in_study[alpha].test_accuracy
+        with tracking.weights_of(alone.run_id) as one, tracking.weights_of(in_study[alpha].run_id) as other:
+            ours, theirs = read_weights(one), read_weights(other)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

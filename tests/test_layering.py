@@ -1,0 +1,115 @@
+"""Imports go one way, and heavy or special libraries stay in their rooms.
+
+What is imported by a computed name is not covered, nor what only type checkers import.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "kdflow"
+
+# A room imports only rooms of lower rank.
+RANKS = {
+    **dict.fromkeys(["__init__", "errors", "rows"], 0),
+    **dict.fromkeys(["options", "registry", "checkpoint"], 1),
+    "config": 2,
+    **dict.fromkeys(["data", "runtime", "schedules"], 3),
+    "models": 4,
+    **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
+    "cohort": 6,
+    "train": 7,
+    **dict.fromkeys(["teacher", "figures", "progress"], 8),
+    **dict.fromkeys(["report", "catalogue"], 9),
+    "compare": 10,
+    "tracked": 11,
+    "study": 12,
+    "cli": 13,
+    "__main__": 14,
+}
+# Only these rooms import these libraries.
+HOMES = {
+    "mlflow": {"tracking"},
+    "click": {"cli"},
+    "rich": {"progress", "report", "catalogue"},
+    "matplotlib": {"figures"},
+}
+ENGINE = ["train", "cohort", "evaluate", "schedules", "runtime", "checkpoint", "distillers", "models", "data"]
+SURFACE = ["tracking", "study", "compare", "report", "figures", "progress", "teacher", "cli"]
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+each_file = pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in FILES])
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes, those inside functions too, but not what only type checkers read."""
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from nodes(child)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports."""
+    for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            submodules = node.module == "kdflow" and {alias.name for alias in node.names if alias.name in RANKS}
+            yield from (f"kdflow.{name}" for name in submodules or ()) if submodules else (str(node.module),)
+
+
+@each_file
+def test_nothing_imports_back_up(path: Path) -> None:
+    here = room(path)
+    for name in imports(path):
+        if name.startswith("kdflow."):
+            there = name.split(".")[1]
+            assert there == here or RANKS[there] < RANKS[here], f"{here} imports {there}"
+
+
+@each_file
+def test_a_library_stays_in_its_room(path: Path) -> None:
+    for name in imports(path):
+        homes = HOMES.get(name.split(".")[0], {room(path)})
+        assert room(path) in homes, f"only {', '.join(homes)} may import {name}"
+
+
+def test_training_ranks_below_everything_that_shows_or_tracks_it() -> None:
+    for low in ENGINE:
+        for high in SURFACE:
+            assert not any(
+                name.split(".")[:2] == ["kdflow", high] for path in FILES if room(path) == low for name in imports(path)
+            )
+
+
+def test_the_table_names_every_room_once() -> None:
+    assert {room(path) for path in FILES} == set(RANKS)
+
+
+@each_file
+def test_nothing_from_outside_is_unpickled(path: Path) -> None:
+    for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            call = ast.unparse(node.func)
+            assert call not in ("pickle.load", "pickle.loads", "torch.jit.load")
+            if call == "torch.load":
+                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert given.get("weights_only") == "True", f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", ["kdflow", "kdflow.cli"])
+def test_help_need_not_wait_for_torch_or_mlflow(module: str) -> None:
+    heavy = "{'torch', 'mlflow', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)"
+    code = f"import sys, {module}; sys.exit(', '.join({heavy}) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    assert done.returncode == 0, done.stderr
