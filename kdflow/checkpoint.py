@@ -55,7 +55,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             )
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise KdflowError(f"{path.name}: not readable as weights: {str(error).splitlines()[0]}") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise KdflowError(f"{path.name}: not readable as weights: {reason}") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise KdflowError(f"{path.name}: expected a table of tensors, as kdflow saves them")
     return state
 
 

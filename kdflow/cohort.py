@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdflow.config import Recipe
+from kdflow.data.batches import derive_seed
 from kdflow.distillers.base import Activations, Distiller
 from kdflow.evaluate import correct, teacher_kl
 from kdflow.models.frozen import Frozen
@@ -79,6 +80,11 @@ class School:
         with torch.no_grad(), self._runtime.autocast():
             return Lesson(images, labels, self._teacher(images))
 
+    def close(self) -> None:
+        """Leaves the teacher without hooks."""
+        if self._teacher:
+            self._teacher.close()
+
 
 class Learner:
     """A member in training.
@@ -93,11 +99,13 @@ class Learner:
     def __init__(self, member: Member, recipe: Recipe, runtime: Runtime, sample: Lesson) -> None:
         self.member = member
         self.model = runtime.place(member.model)
+        self.device = runtime.device
         self._runtime = runtime
         self._clip_norm = recipe.clip_norm
         self._tapped = Tapped(self.model, member.distiller.student_taps if member.distiller else ())
-        if member.distiller:
-            self._prepare(member.distiller, sample)
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(runtime.seed, "distiller"))
+            self._prepare(sample)
         self._parameters = [*self.model.parameters(), *(member.distiller.parameters() if member.distiller else ())]
         self._optimiser = torch.optim.SGD(
             self._parameters,
@@ -138,6 +146,14 @@ class Learner:
         total = distill if alpha == 0 else alpha * label + (1 - alpha) * distill
         return Losses(total, label, distill)
 
+    def training_metrics(self, means: Sequence[float]) -> dict[str, float]:
+        """Training metrics by the names of the design, from an epoch's means in the order of `step`."""
+        names = ("train/loss", "train/label_loss", "train/distill_loss", "train/accuracy")
+        metrics = dict(zip(names, means, strict=True))
+        if self.member.distiller is None:
+            del metrics["train/distill_loss"]
+        return metrics
+
     @torch.no_grad()
     def validate(self, lessons: Iterable[Lesson]) -> dict[str, float]:
         """Validation metrics by the names of the design; leaves the model in train mode."""
@@ -166,10 +182,11 @@ class Learner:
         self.model.eval()
 
     @torch.no_grad()
-    def _prepare(self, distiller: Distiller, sample: Lesson) -> None:
-        self.model.eval()
-        distiller.prepare(self._tapped(sample.images), sample.taught)
-        distiller.to(self._runtime.device)
+    def _prepare(self, sample: Lesson) -> None:
+        if distiller := self.member.distiller:
+            self.model.eval()
+            distiller.prepare(self._tapped(sample.images), sample.taught)
+            distiller.to(self.device)
 
 
 def _sums(losses: Losses, logits: Tensor, labels: Tensor) -> Tensor:

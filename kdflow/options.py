@@ -81,7 +81,7 @@ class Option:
         )
 
     def _refusal(self, name: str, raw: object) -> UsageError:
-        text = ",".join(f"{number:g}" for number in raw) if isinstance(raw, tuple) else str(raw)
+        text = ",".join(map(str, raw)) if isinstance(raw, tuple) else str(raw)
         return UsageError(f"{name} is {text!r}: give {self.allowed} (default {show(self.default)})")
 
 

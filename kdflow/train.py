@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kdflow.cohort import Learner, Member, School
+from kdflow.cohort import Learner, Lesson, Member, School
 from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.data.batches import derive_seed, in_order, steps_per_epoch, training_batches
@@ -86,44 +86,57 @@ def fit(
     exam = [school.lesson(normalise(batch.images), batch.labels) for batch in in_order(val, recipe.batch_size)]
     steps = steps_per_epoch(len(train), recipe.batch_size)
     for epoch in range(1, recipe.epochs + 1):
-        began, seen = time.perf_counter(), 0
-        sums = torch.zeros(len(cohort), 4, device=runtime.device)
-        batches = training_batches(
-            train, seed=runtime.seed, epoch=epoch, batch_size=recipe.batch_size, mirrored=data.mirrored
+        began = time.perf_counter()
+        done = (epoch - 1) * steps
+        rates = [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
+        lessons = (
+            school.lesson(normalise(batch.images), batch.labels)
+            for batch in training_batches(
+                train, seed=runtime.seed, epoch=epoch, batch_size=recipe.batch_size, mirrored=data.mirrored
+            )
         )
-        with torch.random.fork_rng():
-            for number, batch in enumerate(batches, start=1):
-                lesson = school.lesson(normalise(batch.images), batch.labels)
-                rate = learning_rate(recipe, ((epoch - 1) * steps + number - 1) / (recipe.epochs * steps))
-                dropout_seed = derive_seed(runtime.seed, epoch, number, "dropout")
-                for learner, row in zip(learners, sums, strict=True):
-                    torch.manual_seed(dropout_seed)
-                    row += learner.step(lesson, rate=rate)
-                seen += len(batch)
-                on_step(Step(number, steps, seen, sums))
-        means = (sums / seen).tolist()
+        last = _train_epoch(learners, lessons, rates, (runtime.seed, epoch), on_step)
+        means = (last.sums / last.seen).tolist()
         seconds = time.perf_counter() - began
-        common = {
-            "learning_rate": rate,
-            "speed/epoch_seconds": seconds,
-            "speed/images_per_second": seen / seconds,
-        }
+        pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
         metrics = [
-            _training_metrics(learner.member, mean, epoch, rate) | learner.validate(exam) | common
+            learner.training_metrics(mean) | learner.validate(exam) | {"learning_rate": rates[-1], **pace}
             for learner, mean in zip(learners, means, strict=True)
         ]
+        for learner, values in zip(learners, metrics, strict=True):
+            _check_finite(learner.member.name, epoch, values)
         yield Epoch(epoch, metrics)
+    school.close()
     for learner in learners:
         learner.close()
 
 
-def _training_metrics(member: Member, means: list[float], epoch: int, rate: float) -> dict[str, float]:
-    metrics = dict(zip(("train/loss", "train/label_loss", "train/distill_loss", "train/accuracy"), means, strict=True))
+def _train_epoch(
+    learners: Sequence[Learner],
+    lessons: Iterable[Lesson],
+    rates: Sequence[float],
+    stream: tuple[int, int],
+    on_step: Callable[[Step], None],
+) -> Step:
+    """One pass over the training images; gives the last step, which sums up the epoch."""
+    sums = torch.zeros(len(learners), 4, device=learners[0].device)
+    seen = 0
+    with torch.random.fork_rng():
+        for number, (lesson, rate) in enumerate(zip(lessons, rates, strict=True), start=1):
+            dropout_seed = derive_seed(*stream, number, "dropout")
+            for learner, row in zip(learners, sums, strict=True):
+                torch.manual_seed(dropout_seed)
+                row += learner.step(lesson, rate=rate)
+            seen += len(lesson.labels)
+            step = Step(number, len(rates), seen, sums)
+            on_step(step)
+    return step
+
+
+def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:
     for name, value in metrics.items():
         if not math.isfinite(value):
+            rate = metrics["learning_rate"]
             raise KdflowError(
-                f"{member.name}: {name} is {value} in epoch {epoch} at learning rate {rate:.3g}; try a lower --lr"
+                f"{member}: {name} is {value} in epoch {epoch}, at learning rate {rate:.3g}; try a lower --lr"
             )
-    if member.distiller is None:
-        del metrics["train/distill_loss"]
-    return metrics

@@ -173,12 +173,38 @@ def test_validation_weighs_a_smaller_last_batch_by_its_size_and_changes_no_weigh
     assert equal(before, weights(model))
 
 
+def test_validation_reports_loss_accuracy_and_likeness_by_hand(tiny: Tiny, runtime: Runtime) -> None:
+    one, lesson = learner(tiny(0), 0.25, runtime, tiny(1))
+    logits, taught = tiny(0).eval()(IMAGES), tiny(1).eval()(IMAGES)
+    label, distill = functional.cross_entropy(logits, LABELS), soft_target_loss(logits, taught, 4.0)
+    answers, theirs = logits.argmax(1), taught.argmax(1)
+    assert not torch.equal(theirs, LABELS)
+    assert one.validate([lesson]) == pytest.approx(
+        {
+            "val/loss": (0.25 * label + 0.75 * distill).item(),
+            "val/label_loss": label.item(),
+            "val/accuracy": (answers == LABELS).float().mean().item(),
+            "val/teacher_kl": (taught.softmax(1) * (taught.log_softmax(1) - logits.log_softmax(1)))
+            .sum(1)
+            .mean()
+            .item(),
+            "val/teacher_agreement": (answers == theirs).float().mean().item(),
+        }
+    )
+
+
 def test_alpha_below_one_asks_for_a_distiller_and_a_teacher(tiny: Tiny, runtime: Runtime) -> None:
     with pytest.raises(ValueError, match=r"^half: alpha = 0.5 needs a distiller$"):
         Member("half", tiny(0), 0.5)
     with pytest.raises(ValueError, match="needs a teacher"):
         School(None, [member(tiny(0), 0.5)], runtime)
     assert member(tiny(0), 1.0).distiller is None
+
+
+def test_a_cohort_that_learns_from_labels_alone_never_runs_a_teacher(tiny: Tiny, runtime: Runtime) -> None:
+    teacher = Frozen(tiny(1))
+    teacher.model.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was run"))
+    assert School(teacher, [member(tiny(0), 1.0)], runtime).lesson(IMAGES, LABELS).taught == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

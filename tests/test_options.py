@@ -112,5 +112,11 @@ def test_what_is_shown_is_as_short_as_a_person_writes_it(value: Value, text: str
     assert show(value) == text
 
 
+@pytest.mark.parametrize("raw", ["nan", "inf", "-inf"])
+def test_a_number_without_bounds_is_still_finite(raw: str) -> None:
+    refusal(Option(1.0, ""), raw)
+    refusal(Option(1.0, "", above=0), raw)
+
+
 def test_a_flag_is_spelt_with_hyphens() -> None:
     assert flag("teacher_batch_size") == "--teacher-batch-size"

@@ -48,13 +48,18 @@ def _relative_distances(embedding: Tensor) -> Tensor:
 
 
 def _cosines(embedding: Tensor) -> Tensor:
-    directions = functional.normalize(embedding[None] - embedding[:, None], dim=2)
+    differences = embedding[None] - embedding[:, None]
+    coinciding = (differences == 0).all(dim=2, keepdim=True)  # they have no direction, and would get a huge gradient
+    directions = functional.normalize(differences, dim=2).masked_fill(coinciding, 0)
     return torch.bmm(directions, directions.transpose(1, 2))
 
 
 @distillers.register("rkd")
 class RelationalDistillation(Distiller):
-    """Distances and angles between the batch's embeddings, before the last layer (Park et al. 2019)."""
+    """Distances and angles between the batch's embeddings, before the last layer (Park et al. 2019).
+
+    It says nothing to the last layer: at alpha = 0 that stays as it was initialised, and accuracy is that of chance.
+    """
 
     student_taps = (EMBEDDING,)
     teacher_taps = (EMBEDDING,)

@@ -37,8 +37,8 @@ def _check(name: str, model: nn.Module, classes: int) -> None:
     try:
         with torch.no_grad():
             logits = model(torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise UsageError(f"model {name!r} cannot take {IMAGE_SIZE}x{IMAGE_SIZE} images: {reason}") from None
     if getattr(logits, "shape", None) != (2, classes):
         raise UsageError(f"model {name!r} does not give one logit for each of {classes} classes")

@@ -50,4 +50,5 @@ class Tapped:
             module = self.model.get_submodule(name)
         except AttributeError:
             raise UsageError(f"{type(self.model).__name__} has no module {name!r} to take activations from") from None
-        return module.register_forward_hook(lambda _, args, output: self._caught.update({name: output}))
+        # A copy, as the next layer may work in place.
+        return module.register_forward_hook(lambda _, args, output: self._caught.update({name: output.clone()}))

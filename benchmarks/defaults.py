@@ -1,0 +1,74 @@
+"""How the students' recipe was chosen: validation accuracy over seeds for each batch size, learning rate and clipping.
+
+    python benchmarks/defaults.py --dataset digits --seeds 10
+
+A student is called lost if it ends below half of the validation accuracy of the alpha = 1 student of its seed, the mark
+of a run that large early gradients killed. The test split is not read.
+"""
+
+import itertools
+import statistics
+from dataclasses import replace
+
+import click
+
+from kdflow import distillers, models
+from kdflow.cohort import Member
+from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
+from kdflow.data import Dataset, load
+from kdflow.models.frozen import Frozen
+from kdflow.runtime import resolve
+from kdflow.train import fit
+
+ALPHAS = (1.0, 0.5, 0.0)
+
+
+@click.command()
+@click.option("--dataset", default="digits", show_default=True)
+@click.option("--seeds", default=10, show_default=True)
+@click.option("--batch-sizes", default="64,128", show_default=True)
+@click.option("--lrs", default="0.05,0.1", show_default=True)
+@click.option("--clip-norms", default="0,2,5", show_default=True, help="0 does not clip.")
+@click.option("--threads", default=0, show_default=True)
+def main(dataset: str, seeds: int, batch_sizes: str, lrs: str, clip_norms: str, threads: int) -> None:
+    """Prints a markdown table, one row a recipe."""
+    data = load(DataConfig(dataset=dataset))
+    teachers = {seed: _teacher(data, RuntimeConfig(seed=seed, threads=threads)) for seed in range(seeds)}
+    print("| batch | lr | clip | " + " | ".join(f"alpha = {alpha:g}" for alpha in ALPHAS) + " | lowest | lost |")
+    print("|---|---|---|" + "---|" * (len(ALPHAS) + 2))
+    grid = itertools.product(batch_sizes.split(","), lrs.split(","), clip_norms.split(","))
+    for batch_size, lr, clip_norm in grid:
+        recipe = replace(STUDENT_RECIPE, batch_size=int(batch_size), lr=float(lr), clip_norm=float(clip_norm))
+        accuracies = [
+            _students(data, recipe, teacher, RuntimeConfig(seed=seed, threads=threads))
+            for seed, teacher in teachers.items()
+        ]
+        lost = sum(accuracy < one[0] / 2 for one in accuracies for accuracy in one)
+        means = [f"{100 * statistics.mean(column):.1f}" for column in zip(*accuracies, strict=True)]
+        lowest = 100 * min(itertools.chain(*accuracies))
+        print(f"| {batch_size} | {lr} | {clip_norm} | {' | '.join(means)} | {lowest:.1f} | {lost} |", flush=True)
+
+
+def _teacher(data: Dataset, config: RuntimeConfig) -> Frozen:
+    model = models.build("alexnet", len(data.classes), seed=config.seed)
+    for _ in fit([Member("teacher", model)], data, TEACHER_RECIPE, runtime=resolve(config)):
+        pass
+    return Frozen(model)
+
+
+def _students(data: Dataset, recipe: Recipe, teacher: Frozen, config: RuntimeConfig) -> list[float]:
+    cohort = [
+        Member(
+            f"alpha={alpha:g}",
+            models.build("small-cnn", len(data.classes), seed=config.seed),
+            alpha,
+            distillers.build("soft-targets"),
+        )
+        for alpha in ALPHAS
+    ]
+    *_, last = fit(cohort, data, recipe, runtime=resolve(config), teacher=teacher)
+    return [metrics["val/accuracy"] for metrics in last.metrics]
+
+
+if __name__ == "__main__":
+    main()

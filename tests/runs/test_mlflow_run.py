@@ -1,0 +1,98 @@
+"""`mlflow run` with the environment that is there: the whole study, single entry points, wrong parameters.
+
+Not covered: conda and uv as environment managers; both build an environment of gigabytes from conda.yaml.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+QUICK = {"dataset": "digits", "threads": "1", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def python_of_this_environment_first(store):
+    """`--env-manager local` runs the first python on the path."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + before
+    yield
+    os.environ["PATH"] = before
+
+
+@pytest.fixture(scope="module")
+def client(store):
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def project_run(entry_point, **parameters):
+    """Runs an entry point; the id of its run and whether it succeeded."""
+    import mlflow.projects
+
+    done = mlflow.projects.run(
+        str(ROOT), entry_point, parameters=parameters, env_manager="local", synchronous=False, experiment_id="0"
+    )
+    return done.run_id, done.wait()
+
+
+@pytest.fixture(scope="module")
+def whole_study(store):
+    """The run of `mlflow run .`, in a store of its own."""
+    given = QUICK | {"teacher_model": "small-cnn", "teacher_epochs": "2", "student_epochs": "1", "alphas": "1,0,0.50"}
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
+    for name, value in given.items():
+        command += ["-P", f"{name}={value}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_mlflow_run_makes_the_whole_study_in_the_run_that_mlflow_made(whole_study, client):
+    (study,) = client.search_runs(["0"], "tags.`kdflow.role` = 'study'")
+    children = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{study.info.run_id}'")
+    assert study.data.tags["mlflow.source.type"] == "PROJECT"
+    assert sorted(child.data.tags["kdflow.role"] for child in children) == ["compare", *["student"] * 3, "teacher"]
+    assert {run.info.status for run in [study, *children]} == {"FINISHED"}
+    assert study.data.params["alphas"] == "1,0,0.50"
+
+
+def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):
+    assert "Accuracy on digits" in whole_study.stdout
+    assert "Table and figures:" in whole_study.stdout
+
+
+def test_single_entry_points_take_parameters_as_mlflow_spells_them(whole_study, client):
+    run_id, succeeded = project_run("student", **QUICK, alpha="0.0", lr="5e-2", temperature="4.00", epochs="1")
+    assert succeeded
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.params["alpha"], run.data.params["lr"]) == ("FINISHED", "0.0", "5e-2")
+    (study,) = client.search_runs(["0"], "tags.`kdflow.role` = 'study'")
+    twin = next(
+        child
+        for child in client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{study.info.run_id}'")
+        if child.data.params.get("alpha") == "0"
+    )
+    for name in ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy"):
+        assert run.data.metrics[name] == twin.data.metrics[name]
+
+
+def test_compare_is_an_entry_point_of_its_own(whole_study, client):
+    run_id, succeeded = project_run("compare")
+    assert succeeded
+    assert "comparison.md" in {item.path for item in client.list_artifacts(run_id)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"alpha": "1.5"}, {"alpha": "nan"}, {"temperature": "0"}, {"foo": "1"}, {"epochs": ""}, {"dataset": "./nowhere"}],
+)
+def test_a_wrong_parameter_fails_the_run_and_leaves_none_running(client, wrong):
+    run_id, succeeded = project_run("student", **(QUICK | wrong))
+    assert not succeeded
+    assert client.get_run(run_id).info.status == "FAILED"
+    assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
