@@ -57,7 +57,7 @@ class Recipe(Checked):
     momentum: float = option(0.9, "Nesterov momentum; 0 is plain SGD.", low=0, high=0.999)
     weight_decay: float = option(1e-4, "L2 penalty on all weights.", low=0, high=1)
     schedule: str = option("one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant"))
-    clip_norm: float = option(1.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
+    clip_norm: float = option(5.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
 
 
 TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)

@@ -120,7 +120,7 @@ def test_the_docker_project_is_the_project_in_the_image() -> None:
     in_docker = yaml.safe_load((DOCKER / "MLproject").read_text())
     assert in_docker["entry_points"] == project["entry_points"]
     assert in_docker["name"] == project["name"] == "kdflow"
-    assert in_docker["docker_env"] == {"image": SERVICES["kdflow"]["image"], "volumes": ["kdflow_work:/work"]}
+    assert in_docker["docker_env"] == {"image": SERVICES["kdflow"]["image"], "volumes": ["kdflow_runs:/runs"]}
     assert not {"conda_env", "python_env"} & set(in_docker)
 
 
