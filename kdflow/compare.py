@@ -14,13 +14,14 @@ FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
 # Settings that change where a run computes or finds its input, not what it is.
 INCIDENTAL = {"teacher", "dataset", "data_dir", "threads", "device"}
 WITHOUT_EFFECT_AT_ALPHA_1 = {"distiller", "temperature", "knobs"}
+LOSS = {"alpha"} | WITHOUT_EFFECT_AT_ALPHA_1
 
 
 def find(config: CompareConfig) -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
-    Without a named teacher, the newest student decides on data and teacher. Students of alpha = 1 have no teacher; they
-    are taken if they saw the same data and split, from the seeds of the teacher's own students.
+    Without a named teacher, the newest student decides on data and teacher. Students of alpha = 1 have no teacher;
+    those are taken that differ from a student of this teacher in the loss alone: same data, split, seed and recipe.
 
     Raises:
         KdflowError: there is nothing to compare.
@@ -86,15 +87,15 @@ def _choose_teacher(records: list[Record], named: str | None) -> Record | None:
 def _choose_students(students: list[Record], teacher: Record | None) -> tuple[list[Record], Counter[str]]:
     left_out: Counter[str] = Counter()
     taught = [record for record in students if teacher and record.tags.get("kdflow.teacher_run_id") == teacher.run_id]
-    seeds = {_number(record, "seed") for record in taught}
+    recipes = {_settings(record, without=LOSS) for record in taught}
     chosen: dict[tuple[tuple[str, str], ...], Record] = {}
     for record in students:
         alone = "kdflow.teacher_run_id" not in record.tags
         if record not in taught and not alone:
             left_out["of another teacher"] += 1
-        elif alone and seeds and _number(record, "seed") not in seeds:
-            left_out["with alpha = 1 and another seed"] += 1
-        elif (settings := _settings(record)) in chosen:
+        elif alone and recipes and _settings(record, without=LOSS) not in recipes:
+            left_out["with alpha = 1 and another seed or recipe"] += 1
+        elif (settings := _settings(record, without=_without_effect(record))) in chosen:
             left_out["older than a run with the same settings"] += 1
         else:
             chosen[settings] = record
@@ -142,8 +143,12 @@ def _number(record: Record, param: str) -> float:
     return float(record.params[param])
 
 
-def _settings(record: Record) -> tuple[tuple[str, str], ...]:
-    ignored = INCIDENTAL | (WITHOUT_EFFECT_AT_ALPHA_1 if _number(record, "alpha") == 1 else set())
+def _without_effect(record: Record) -> set[str]:
+    return WITHOUT_EFFECT_AT_ALPHA_1 if _number(record, "alpha") == 1 else set()
+
+
+def _settings(record: Record, *, without: set[str]) -> tuple[tuple[str, str], ...]:
+    ignored = INCIDENTAL | without
     return tuple(sorted((name, _plain(value)) for name, value in record.params.items() if name not in ignored))
 
 

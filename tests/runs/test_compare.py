@@ -93,10 +93,11 @@ def test_settings_without_effect_at_alpha_1_make_no_second_row(find):
     assert names(found) == ["t", "new"]
 
 
-def test_alpha_1_is_taken_from_the_seeds_of_the_teachers_students(find):
-    found = find(student("a", "0"), student("b", "1"), student("c", "1", params={"seed": "5"}), teacher())
+@pytest.mark.parametrize("other", [{"seed": "5"}, {"epochs": "3"}, {"model": "alexnet"}])
+def test_alpha_1_is_taken_if_it_differs_from_the_teachers_students_in_the_loss_alone(find, other):
+    found = find(student("a", "0"), student("b", "1"), student("c", "1", params=other), teacher())
     assert names(found) == ["t", "b", "a"]
-    assert found.footnotes == ("Left out: 1 run with alpha = 1 and another seed.",)
+    assert found.footnotes == ("Left out: 1 run with alpha = 1 and another seed or recipe.",)
 
 
 def test_other_temperatures_and_distillers_are_rows_of_their_own(find):
