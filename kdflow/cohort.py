@@ -139,7 +139,7 @@ class Learner:
         """The member's loss and its parts; a part of weight zero gets no gradient."""
         alpha, distiller = self.member.alpha, self.member.distiller
         with torch.set_grad_enabled(alpha > 0 and torch.is_grad_enabled()):
-            label = functional.cross_entropy(activations[LOGITS].float(), lesson.labels)
+            label = functional.cross_entropy(activations[LOGITS], lesson.labels)
         if distiller is None:
             return Losses(label, label, torch.zeros_like(label))
         distill = distiller(activations, lesson.taught)

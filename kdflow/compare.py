@@ -67,7 +67,7 @@ def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
         run.figure(report.accuracy_bars(comparison), "accuracy.png")
     console.print(report.table(comparison))
     console.print(f"Table and figures: {run.artifacts()}", markup=False)
-    console.print("Browse all runs: make ui", markup=False)
+    console.print(f"Browse all runs: make ui, then {run.charts()}", markup=False)
     return comparison
 
 

@@ -27,7 +27,7 @@ def teacher_kl(student: Tensor, teacher: Tensor) -> Tensor:
     Returns:
         A scalar, the mean over the batch.
     """
-    ours, theirs = student.float().log_softmax(1), teacher.float().log_softmax(1)
+    ours, theirs = student.log_softmax(1), teacher.log_softmax(1)
     return functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 

@@ -21,7 +21,9 @@ def run_teacher(config: TeacherConfig) -> Trained:
         KdflowError: see `kdflow.errors` for the kinds.
     """
     data, runtime = _open(config)
-    return run_cohort([_plan_teacher(config, data)], data, config.recipe, runtime)[0]
+    (trained,) = run_cohort([_plan_teacher(config, data)], data, config.recipe, runtime)
+    console.print(f"Next: kdflow student --dataset {config.data.dataset} --alpha 0", markup=False)
+    return trained
 
 
 def run_student(config: StudentConfig) -> Trained:
@@ -33,7 +35,9 @@ def run_student(config: StudentConfig) -> Trained:
     data, runtime = _open(config)
     plan = _plan_student(config, data)
     teacher = teachers.find(config.teacher, data) if config.alpha < 1 else None
-    return run_cohort([plan], data, config.recipe, runtime, teacher=teacher)[0]
+    (trained,) = run_cohort([plan], data, config.recipe, runtime, teacher=teacher)
+    console.print("Next: kdflow compare")
+    return trained
 
 
 def run_study(config: StudyConfig) -> Comparison:

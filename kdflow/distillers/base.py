@@ -32,7 +32,7 @@ class Distiller(nn.Module):
         """Creates parameters that depend on the activations' shapes; called once, before training, on a small batch."""
 
     def forward(self, student: Activations, teacher: Activations) -> Tensor:
-        """The loss, a scalar: the mean over the batch."""
+        """The loss, a scalar: the mean over the batch. Activations come in float32."""
         raise NotImplementedError
 
 

@@ -17,4 +17,4 @@ class HardTargets(Distiller):
 
     def forward(self, student: Activations, teacher: Activations) -> Tensor:
         """Logits `[batch, classes]` of both to a scalar, the mean over the batch."""
-        return functional.cross_entropy(student[LOGITS].float(), teacher[LOGITS].argmax(1))
+        return functional.cross_entropy(student[LOGITS], teacher[LOGITS].argmax(1))

@@ -75,5 +75,5 @@ class RelationalDistillation(Distiller):
 
     def forward(self, student: Activations, teacher: Activations) -> Tensor:
         """Embeddings `[batch, features]` of both to a scalar."""
-        ours, theirs = student[EMBEDDING].flatten(1).float(), teacher[EMBEDDING].flatten(1).float()
+        ours, theirs = student[EMBEDDING].flatten(1), teacher[EMBEDDING].flatten(1)
         return self.distance * distance_loss(ours, theirs) + self.angle * angle_loss(ours, theirs)

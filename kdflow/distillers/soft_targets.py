@@ -34,8 +34,8 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
         raise ValueError(
             f"student logits {list(student.shape)} and teacher logits {list(teacher.shape)} differ in shape"
         )
-    targets = functional.softmax(teacher.float() / temperature, dim=1)
-    return functional.cross_entropy(student.float() / temperature, targets) * temperature**2
+    targets = functional.softmax(teacher / temperature, dim=1)
+    return functional.cross_entropy(student / temperature, targets) * temperature**2
 
 
 @distillers.register("soft-targets")

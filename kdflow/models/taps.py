@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -12,7 +13,7 @@ EMBEDDING = "embedding"
 
 
 class Tapped:
-    """Calls a model and gives the activations that were asked for.
+    """Calls a model and gives the activations that were asked for, in float32 whatever the model computes in.
 
     Args:
         model: Any model from images to logits.
@@ -31,7 +32,7 @@ class Tapped:
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """One forward pass; a dict with "logits" and each name asked for."""
         logits = self.model(images)
-        activations = {LOGITS: logits, **self._caught}
+        activations = {LOGITS: logits.float(), **self._caught}
         self._caught.clear()
         return activations
 
@@ -45,10 +46,13 @@ class Tapped:
             linear = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
             if not linear:
                 raise UsageError(f"{type(self.model).__name__} has no linear layer, so it has no embedding")
-            return linear[-1].register_forward_pre_hook(lambda _, args: self._caught.update({name: args[0]}))
+            return linear[-1].register_forward_pre_hook(lambda _, args: self._catch(name, args[0]))
         try:
             module = self.model.get_submodule(name)
         except AttributeError:
             raise UsageError(f"{type(self.model).__name__} has no module {name!r} to take activations from") from None
+        return module.register_forward_hook(lambda _, args, output: self._catch(name, output))
+
+    def _catch(self, name: str, activation: Tensor) -> None:
         # A copy, as the next layer may work in place.
-        return module.register_forward_hook(lambda _, args, output: self._caught.update({name: output.clone()}))
+        self._caught[name] = activation.to(torch.float32, copy=True)

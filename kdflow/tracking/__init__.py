@@ -3,7 +3,6 @@
 from kdflow.tracking.models import (
     WEIGHTS_FOLDER,
     newest_teacher,
-    redact,
     register,
     registered_name,
     resolve_run,
@@ -11,7 +10,7 @@ from kdflow.tracking.models import (
 )
 from kdflow.tracking.query import Record, histories, training_runs
 from kdflow.tracking.run import Run
-from kdflow.tracking.store import uri
+from kdflow.tracking.store import redact, uri
 
 __all__ = [
     "WEIGHTS_FOLDER",

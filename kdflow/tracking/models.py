@@ -22,7 +22,7 @@ from kdflow.errors import TeacherError
 from kdflow.models.servable import Servable
 from kdflow.options import Value, show
 from kdflow.tracking.run import Run
-from kdflow.tracking.store import client, reported, uri
+from kdflow.tracking.store import client, redact, reported, uri
 
 CHAMPION = "champion"
 WEIGHTS_FOLDER = "weights"
@@ -126,12 +126,6 @@ def weights_of(run_id: str) -> Iterator[Path]:
                 f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?"
             ) from None
         yield path
-
-
-def redact(address: str) -> str:
-    """An address without user name and password."""
-    scheme, slashes, rest = address.partition("://")
-    return scheme + slashes + rest.rpartition("@")[2]
 
 
 def _registered_run(reference: str) -> str:

@@ -15,7 +15,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from kdflow import __version__
 from kdflow.data import Dataset
 from kdflow.options import Value, show
-from kdflow.tracking.store import client, experiment_id, reported
+from kdflow.tracking.store import client, experiment_id, redact, reported, uri
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,6 +110,14 @@ class Run:
     def folder(self, folder: Path, path: str) -> None:
         """Saves all files of a folder as artifacts."""
         client().log_artifacts(self.id, str(folder), path)
+
+    @reported
+    def charts(self) -> str:
+        """Where a browser shows the charts of all runs of the experiment; for a local store, once `make ui` runs."""
+        base = uri() if uri().startswith("http") else "http://127.0.0.1:5000"
+        experiment = client().get_run(self.id).info.experiment_id
+        view = "runs?compareRunsMode=CHART&workflowType=machine_learning"
+        return f"{redact(base).rstrip('/')}/#/experiments/{experiment}/{view}"
 
     @reported
     def artifacts(self) -> str:

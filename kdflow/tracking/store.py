@@ -57,6 +57,12 @@ def experiment_id() -> str:
     return experiment.experiment_id if experiment else client().create_experiment(name)
 
 
+def redact(address: str) -> str:
+    """An address without user name and password."""
+    scheme, slashes, rest = address.partition("://")
+    return scheme + slashes + rest.rpartition("@")[2]
+
+
 def all_experiment_ids() -> list[str]:
     """Every experiment that is not deleted."""
     ids, token = [], None

@@ -57,13 +57,6 @@ def test_the_loss_changes_with_the_teacher(name: str) -> None:
 
 
 @each_distiller
-def test_bfloat16_activations_are_reckoned_in_float32(name: str) -> None:
-    distiller, student, teacher = prepared(name)
-    rough = ({tap: value.bfloat16() for tap, value in side.items()} for side in (student, teacher))
-    assert distiller(*rough).dtype == torch.float32
-
-
-@each_distiller
 def test_the_docstring_names_its_source(name: str) -> None:
     kind = distillers.distillers[name]
     assert re.search(r"\(.+ (19|20)\d\d\)", kind.__doc__ or "")

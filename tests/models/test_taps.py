@@ -63,6 +63,13 @@ def test_gradients_flow_through_what_is_tapped(student: nn.Module) -> None:
     assert student.classifier[0].weight.grad is None
 
 
+def test_activations_are_float32_whatever_the_model_computes_in(student: nn.Module) -> None:
+    tapped = Tapped(student, ["embedding", "features.0"])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        activations = tapped(torch.randn(2, 3, 32, 32))
+    assert {activation.dtype for activation in activations.values()} == {torch.float32}
+
+
 def test_closing_takes_the_hooks_off(student: nn.Module) -> None:
     tapped = Tapped(student, ["embedding", "features.3"])
     assert hooks(student) == 2
