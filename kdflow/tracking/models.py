@@ -22,7 +22,7 @@ from kdflow.errors import TeacherError
 from kdflow.models.servable import Servable
 from kdflow.options import Value, show
 from kdflow.tracking.run import Run
-from kdflow.tracking.store import client, redact, reported, uri
+from kdflow.tracking.store import client, every_page, redact, reported, uri
 
 CHAMPION = "champion"
 WEIGHTS_FOLDER = "weights"
@@ -75,12 +75,9 @@ def register(run: Run, role: str, model: Servable, data: Dataset, facts: Mapping
 
 def versions(name: str, data: Dataset) -> list[ModelVersion]:
     """The versions of a registered model that were trained on these data and this split, newest first."""
-    found, token = [], None
-    while token is None or token:
-        page = client().search_model_versions(f"name = '{name}'", page_token=token)
-        found += [one for one in page if _identity(data).items() <= one.tags.items()]
-        token = page.token or ""
-    return sorted(found, key=lambda one: int(one.version), reverse=True)
+    everything = every_page(lambda token: client().search_model_versions(f"name = '{name}'", page_token=token))
+    ours = (one for one in everything if _identity(data).items() <= one.tags.items())
+    return sorted(ours, key=lambda one: int(one.version), reverse=True)
 
 
 @reported

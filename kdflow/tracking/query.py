@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlflow.entities import Run as MlflowRun
 
-from kdflow.tracking.store import all_experiment_ids, client, reported
+from kdflow.tracking.store import all_experiment_ids, client, every_page, reported
 
 PAGE = 1000
 
@@ -52,11 +52,8 @@ def histories(run_id: str, names: list[str]) -> dict[str, list[float]]:
 
 
 def _search(condition: str) -> Iterator[MlflowRun]:
-    experiments, token = all_experiment_ids(), None
-    while token is None or token:
-        page = client().search_runs(experiments, condition, max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token or ""
+    experiments = all_experiment_ids()
+    return every_page(lambda token: client().search_runs(experiments, condition, max_results=PAGE, page_token=token))
 
 
 def _record(run: MlflowRun) -> Record:

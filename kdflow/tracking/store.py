@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
-from functools import cache, wraps
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -12,6 +12,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
 from kdflow.errors import TrackingError
 
@@ -19,6 +20,7 @@ EXPERIMENT = "kdflow"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def reported(function: Callable[P, R]) -> Callable[P, R]:
@@ -34,7 +36,6 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-@cache
 def client() -> MlflowClient:
     """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
     for name in ("alembic", "mlflow"):
@@ -47,7 +48,6 @@ def uri() -> str:
     return mlflow.get_tracking_uri()
 
 
-@cache
 def experiment_id() -> str:
     """The experiment that the environment names, or else "kdflow", created at need."""
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
@@ -57,17 +57,23 @@ def experiment_id() -> str:
     return experiment.experiment_id if experiment else client().create_experiment(name)
 
 
+def all_experiment_ids() -> list[str]:
+    """Every experiment that is not deleted."""
+    return [one.experiment_id for one in every_page(lambda token: client().search_experiments(page_token=token))]
+
+
+def every_page(fetch: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
+    """All entries of a paged search, given how to fetch the page of a token."""
+    token = None
+    while True:
+        page = fetch(token)
+        yield from page
+        if not page.token:
+            return
+        token = page.token
+
+
 def redact(address: str) -> str:
     """An address without user name and password."""
     scheme, slashes, rest = address.partition("://")
     return scheme + slashes + rest.rpartition("@")[2]
-
-
-def all_experiment_ids() -> list[str]:
-    """Every experiment that is not deleted."""
-    ids, token = [], None
-    while token is None or token:
-        page = client().search_experiments(page_token=token)
-        ids += [experiment.experiment_id for experiment in page]
-        token = page.token or ""
-    return ids
