@@ -18,16 +18,16 @@ def print_catalogue() -> None:
     for column in ("name", "what it is"):
         data.add_column(column)
     for name in sources:
-        data.add_row(name, _first_sentence(sources[name]))
+        data.add_row(name, _first_line(sources[name]))
     data.add_row("a folder", "train-*.parquet and test-*.parquet, or train/CLASS/* and test/CLASS/*.")
 
     nets = Table(title=f"models (--model), cost at {CLASSES} classes", title_justify="left")
     for column in ("name", "parameters", "MFLOP an image", "what it is"):
-        nets.add_column(column, justify="right" if column[0] in "pM" else "left")
+        nets.add_column(column, justify="right" if column in ("parameters", "MFLOP an image") else "left")
     for name in models:
         net = build(name, CLASSES, seed=0)
         flops = f"{cost.forward_flops(net) / 1e6:.1f}"
-        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_sentence(models[name]))
+        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_line(models[name]))
     nets.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
 
     methods = Table(title="distillers (--distiller)", title_justify="left")
@@ -37,12 +37,12 @@ def print_catalogue() -> None:
         knobs = distillers[name].knobs
         texts = [[knob, show(spec.default), spec.allowed] for knob, spec in knobs.items()] or [["", "", ""]]
         methods.add_row(
-            name, _first_sentence(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True))
+            name, _first_line(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True))
         )
 
     for table in (data, nets, methods):
         console.print(table)
 
 
-def _first_sentence(thing: object) -> str:
+def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]

@@ -29,9 +29,14 @@ def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
     # Waiting threads that spin steal the core of the thread they wait for; read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         kdflow.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except KdflowError as error:
@@ -61,7 +66,11 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
     def decorate(run: Callable[[Any], None]) -> click.Command:
         def callback(**texts: str) -> None:
             given = {name: text for name, text in texts.items() if text is not None}
-            run(configure(config, **given))
+            checked = configure(config, **given)
+            from kdflow.tracking import quiet
+
+            quiet()
+            run(checked)
 
         params: list[click.Parameter] = [
             click.Option([flag(name), name], metavar="VALUE", help=_describe(spec))

@@ -40,7 +40,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TaughtBatch:
     """What a whole cohort is shown in one step.
 
     Attributes:
@@ -63,7 +63,7 @@ class Losses:
     distill: Tensor
 
 
-class School:
+class SharedTeacher:
     """The teacher of a cohort: one forward gives all that any member's distiller looks at."""
 
     def __init__(self, teacher: Frozen | None, cohort: Sequence[Member], runtime: Runtime) -> None:
@@ -73,12 +73,12 @@ class School:
         self._teacher = Tapped(runtime.place(teacher).model, taps) if teacher and taps else None
         self._runtime = runtime
 
-    def lesson(self, images: Tensor, labels: Tensor) -> Lesson:
+    def teach(self, images: Tensor, labels: Tensor) -> TaughtBatch:
         """Adds to normalised images what the teacher makes of them."""
         if self._teacher is None:
-            return Lesson(images, labels, {})
+            return TaughtBatch(images, labels, {})
         with torch.no_grad(), self._runtime.autocast():
-            return Lesson(images, labels, self._teacher(images))
+            return TaughtBatch(images, labels, self._teacher(images))
 
     def close(self) -> None:
         """Leaves the teacher without hooks."""
@@ -86,24 +86,24 @@ class School:
             self._teacher.close()
 
 
-class Learner:
+class MemberTrainer:
     """A member in training.
 
     Args:
         member: Whose model is trained in place.
         recipe: Momentum, weight decay, clipping.
         runtime: Device and arithmetic.
-        sample: A small lesson, from which a distiller learns the shapes of activations.
+        sample: A small batch, from which a distiller learns the shapes of activations.
     """
 
-    def __init__(self, member: Member, recipe: Recipe, runtime: Runtime, sample: Lesson) -> None:
+    def __init__(self, member: Member, recipe: Recipe, runtime: Runtime, sample: TaughtBatch) -> None:
         self.member = member
         self.model = runtime.place(member.model)
         self.device = runtime.device
         self._runtime = runtime
         self._clip_norm = recipe.clip_norm
         self._tapped = Tapped(self.model, member.distiller.student_taps if member.distiller else ())
-        with torch.random.fork_rng():
+        with runtime.own_randomness():
             torch.manual_seed(derive_seed(runtime.seed, "distiller"))
             self._prepare(sample)
         self._parameters = [*self.model.parameters(), *(member.distiller.parameters() if member.distiller else ())]
@@ -117,7 +117,7 @@ class Learner:
         )
         self.model.train()
 
-    def step(self, lesson: Lesson, *, rate: float) -> Tensor:
+    def step(self, batch: TaughtBatch, *, rate: float) -> Tensor:
         """One step of gradient descent.
 
         Returns:
@@ -126,23 +126,23 @@ class Learner:
         for parameters in self._optimiser.param_groups:
             parameters["lr"] = rate
         with self._runtime.autocast():
-            activations = self._tapped(lesson.images)
-        losses = self.losses(activations, lesson)
+            activations = self._tapped(batch.images)
+        losses = self.losses(activations, batch)
         self._optimiser.zero_grad()
         losses.total.backward()
         if self._clip_norm:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self._optimiser.step()
-        return _sums(losses, activations[LOGITS], lesson.labels)
+        return _sums(losses, activations[LOGITS], batch.labels)
 
-    def losses(self, activations: Activations, lesson: Lesson) -> Losses:
+    def losses(self, activations: Activations, batch: TaughtBatch) -> Losses:
         """The member's loss and its parts; a part of weight zero gets no gradient."""
         alpha, distiller = self.member.alpha, self.member.distiller
         with torch.set_grad_enabled(alpha > 0 and torch.is_grad_enabled()):
-            label = functional.cross_entropy(activations[LOGITS], lesson.labels)
+            label = functional.cross_entropy(activations[LOGITS], batch.labels)
         if distiller is None:
             return Losses(label, label, torch.zeros_like(label))
-        distill = distiller(activations, lesson.taught)
+        distill = distiller(activations, batch.taught)
         total = distill if alpha == 0 else alpha * label + (1 - alpha) * distill
         return Losses(total, label, distill)
 
@@ -155,24 +155,24 @@ class Learner:
         return metrics
 
     @torch.no_grad()
-    def validate(self, lessons: Iterable[Lesson]) -> dict[str, float]:
+    def validate(self, batches: Iterable[TaughtBatch]) -> dict[str, float]:
         """Validation metrics by the names of the design; leaves the model in train mode."""
         self.model.eval()
-        count, sums, likeness = 0, torch.zeros(4), torch.zeros(2)
-        for lesson in lessons:
+        count, sums, closeness = 0, torch.zeros(4), torch.zeros(2)
+        for batch in batches:
             with self._runtime.autocast():
-                activations = self._tapped(lesson.images)
-            logits, taught = activations[LOGITS], lesson.taught.get(LOGITS)
+                activations = self._tapped(batch.images)
+            logits, taught = activations[LOGITS], batch.taught.get(LOGITS)
             count += len(logits)
-            sums += _sums(self.losses(activations, lesson), logits, lesson.labels).cpu()
+            sums += _sums(self.losses(activations, batch), logits, batch.labels).cpu()
             if taught is not None:
                 kl = teacher_kl(logits, taught) * len(logits)
-                likeness += torch.stack([kl, correct(logits, taught.argmax(1))]).cpu()
+                closeness += torch.stack([kl, correct(logits, taught.argmax(1))]).cpu()
         self.model.train()
         loss, label_loss, _, hits = (sums / count).tolist()
         metrics = {"val/loss": loss, "val/label_loss": label_loss, "val/accuracy": hits}
         if taught is not None:
-            kl, agreement = (likeness / count).tolist()
+            kl, agreement = (closeness / count).tolist()
             metrics |= {"val/teacher_kl": kl, "val/teacher_agreement": agreement}
         return metrics
 
@@ -182,7 +182,7 @@ class Learner:
         self.model.eval()
 
     @torch.no_grad()
-    def _prepare(self, sample: Lesson) -> None:
+    def _prepare(self, sample: TaughtBatch) -> None:
         if distiller := self.member.distiller:
             self.model.eval()
             distiller.prepare(self._tapped(sample.images), sample.taught)

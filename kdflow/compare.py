@@ -1,20 +1,25 @@
 """From finished runs to a comparison: one data set, one split, one teacher."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from kdflow import report, tracking
-from kdflow.config import CompareConfig
+from kdflow.config import CompareConfig, StudentConfig, options
+from kdflow.data import short_name
 from kdflow.distillers import distillers
-from kdflow.errors import KdflowError, TeacherError
+from kdflow.errors import KdflowError, TeacherError, UsageError
+from kdflow.options import show
 from kdflow.progress import console
 from kdflow.rows import CURVES, Comparison, Row
 from kdflow.tracking import Record, Run
 
 FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
-# Settings that change where a run computes or finds its input, not what it is.
-INCIDENTAL = {"teacher", "dataset", "data_dir", "threads", "device"}
+OPTIONS = options(StudentConfig())
+# What the params of a run say beyond where it computes and what it learns from.
+INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | {"teacher"}
 WITHOUT_EFFECT_AT_ALPHA_1 = {"distiller", "temperature", "knobs"}
 LOSS = {"alpha"} | WITHOUT_EFFECT_AT_ALPHA_1
+SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 
 
 def find(config: CompareConfig) -> Comparison:
@@ -27,29 +32,31 @@ def find(config: CompareConfig) -> Comparison:
         KdflowError: there is nothing to compare.
         TeacherError: the teacher that was named cannot be used.
     """
-    named = tracking.resolve_run(config.teacher) if config.teacher else None
     records = tracking.training_runs()
     finished = [record for record in records if _is_complete(record)]
     left_out = Counter({"unfinished": len(records) - len(finished)})
-    wanted = [record for record in finished if config.dataset in ("", record.tags["kdflow.data"])]
-    teacher = _choose_teacher(wanted, named)
-    reference = teacher or next((record for record in wanted if _role(record) == "student"), None)
-    if reference is None:
-        where = f" on {config.dataset}" if config.dataset else ""
+    dataset = short_name(config.dataset)
+    wanted = [record for record in finished if dataset in ("", record.tags["kdflow.data"])]
+    if not wanted:
+        known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished})) or "nothing yet"
         store = tracking.redact(tracking.uri())
-        raise KdflowError(f"no finished training run{where} in {store}: begin with `kdflow study` or `kdflow teacher`")
+        raise KdflowError(
+            f"no finished training run{' on ' * bool(dataset)}{dataset} in {store} (there are runs on {known}): "
+            "begin with `kdflow study` or `kdflow teacher`"
+        )
+    teacher_id = _choose_teacher(wanted, config.teacher)
+    teacher = next((record for record in finished if record.run_id == teacher_id), None)
+    reference = teacher or next(record for record in wanted if _role(record) == "student")
     same_data = [record for record in finished if _data(record) == _data(reference)]
     left_out["on other data or another split"] = len(finished) - len(same_data)
+    left_out["of another teacher"] = sum(_role(one) == "teacher" and one is not teacher for one in same_data)
     students = [record for record in same_data if _role(record) == "student"]
-    chosen, reasons = _choose_students(students, teacher)
-    left_out += reasons
-    left_out["of another teacher"] += sum(_role(record) == "teacher" for record in same_data) - (teacher is not None)
-    ordered = sorted(
-        chosen, key=lambda record: (-_number(record, "alpha"), _number(record, "temperature"), record.started)
-    )
-    rows = [_row(record, teacher) for record in ([teacher] if teacher else []) + ordered]
-    footnotes = tuple(f"Left out: {count} run{'s' * (count > 1)} {why}." for why, count in left_out.items() if count)
-    return Comparison(reference.tags["kdflow.data"], *_data(reference), tuple(rows), footnotes)
+    chosen, reasons = _choose_students(students, teacher_id)
+    footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in (left_out + reasons).items() if n]
+    if teacher_id and not teacher:
+        footnotes.append(f"The teacher, run {teacher_id}, is no longer there.")
+    rows = _rows(teacher, chosen)
+    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes))
 
 
 def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
@@ -67,26 +74,26 @@ def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
         run.figure(report.accuracy_bars(comparison), "accuracy.png")
     console.print(report.table(comparison))
     console.print(f"Table and figures: {run.artifacts()}", markup=False)
-    console.print(f"Browse all runs: make ui, then {run.charts()}", markup=False)
+    console.print(f"Browse all runs: {run.charts()}", markup=False)
     return comparison
 
 
-def _choose_teacher(records: list[Record], named: str | None) -> Record | None:
-    by_id = {record.run_id: record for record in records}
-    if named:
-        if named not in by_id or _role(by_id[named]) != "teacher":
-            raise TeacherError(f"--teacher {named}: it is not a finished kdflow teacher")
-        return by_id[named]
+def _choose_teacher(records: list[Record], reference: str) -> str | None:
+    teachers = [record for record in records if _role(record) == "teacher"]
+    if reference:
+        named = tracking.resolve_run(reference)
+        if named not in {record.run_id for record in teachers}:
+            raise TeacherError(f"--teacher {reference}: it is not a finished kdflow teacher")
+        return named
     students = [record for record in records if _role(record) == "student"]
     if students and (taught_by := students[0].tags.get("kdflow.teacher_run_id")):
-        return by_id.get(taught_by)
-    teachers = [record for record in records if _role(record) == "teacher"]
-    return next((record for record in teachers if not students or _data(record) == _data(students[0])), None)
+        return taught_by
+    return next((one.run_id for one in teachers if not students or _data(one) == _data(students[0])), None)
 
 
-def _choose_students(students: list[Record], teacher: Record | None) -> tuple[list[Record], Counter[str]]:
+def _choose_students(students: list[Record], teacher_id: str | None) -> tuple[list[Record], Counter[str]]:
     left_out: Counter[str] = Counter()
-    taught = [record for record in students if teacher and record.tags.get("kdflow.teacher_run_id") == teacher.run_id]
+    taught = [record for record in students if record.tags.get("kdflow.teacher_run_id") == teacher_id is not None]
     recipes = {_settings(record, without=LOSS) for record in taught}
     chosen: dict[tuple[tuple[str, str], ...], Record] = {}
     for record in students:
@@ -102,12 +109,19 @@ def _choose_students(students: list[Record], teacher: Record | None) -> tuple[li
     return list(chosen.values()), left_out
 
 
-def _row(record: Record, teacher: Record | None) -> Row:
+def _rows(teacher: Record | None, students: list[Record]) -> tuple[Row, ...]:
+    ordered = sorted(students, key=lambda one: (-_number(one, "alpha"), _number(one, "temperature"), one.started))
+    varying = _varying(students)
+    return tuple(_row(record, teacher, varying) for record in ([teacher] if teacher else []) + ordered)
+
+
+def _row(record: Record, teacher: Record | None, varying: Iterable[str]) -> Row:
     params, metrics = record.params, record.metrics
     is_student = _role(record) == "student"
     alpha = _number(record, "alpha") if is_student else None
     distiller = params["distiller"] if is_student and alpha != 1 else None
-    softened = distiller is not None and "temperature" in distillers[distiller].knobs
+    softened = distiller and distiller in distillers and "temperature" in distillers[distiller].knobs
+    own = dict(_settings(record, without=_without_effect(record))) if is_student else {}
     train, val, test = (metrics[name] for name in FINAL)
     return Row(
         run_id=record.run_id,
@@ -118,6 +132,7 @@ def _row(record: Record, teacher: Record | None) -> Row:
         temperature=_number(record, "temperature") if softened else None,
         seed=int(_number(record, "seed")),
         epochs=int(_number(record, "epochs")),
+        settings=", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
         parameters=int(metrics["model/parameters"]),
         train_accuracy=train,
         val_accuracy=val,
@@ -125,6 +140,13 @@ def _row(record: Record, teacher: Record | None) -> Row:
         gap=test - teacher.metrics[FINAL[2]] if teacher and is_student else None,
         history=tracking.histories(record.run_id, [name for name in CURVES if name in metrics]),
     )
+
+
+def _varying(students: list[Record]) -> list[str]:
+    """The params, other than those with columns of their own, in which students differ."""
+    settings = [dict(_settings(record, without=SHOWN | _without_effect(record))) for record in students]
+    names = sorted({name for one in settings for name in one})
+    return [name for name in names if len({one[name] for one in settings if name in one}) > 1]
 
 
 def _is_complete(record: Record) -> bool:
@@ -149,11 +171,12 @@ def _without_effect(record: Record) -> set[str]:
 
 def _settings(record: Record, *, without: set[str]) -> tuple[tuple[str, str], ...]:
     ignored = INCIDENTAL | without
-    return tuple(sorted((name, _plain(value)) for name, value in record.params.items() if name not in ignored))
+    return tuple(sorted((name, _plain(name, value)) for name, value in record.params.items() if name not in ignored))
 
 
-def _plain(value: str) -> str:
+def _plain(name: str, value: str) -> str:
+    """One spelling for all that mean the same: `mlflow run` logs what the user typed."""
     try:
-        return str(float(value))
-    except ValueError:
+        return show(OPTIONS[name].read(name, value))
+    except (KeyError, UsageError):
         return value

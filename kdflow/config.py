@@ -26,8 +26,8 @@ class Checked:
 class DataConfig(Checked):
     """Which images, and how they are split."""
 
-    dataset: str = option("cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.")
-    data_dir: str = option("data", "Where downloaded archives are kept.")
+    dataset: str = option("cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.", incidental=True)
+    data_dir: str = option("data", "Where downloaded archives are kept.", incidental=True)
     resize: bool = option(False, "Scale a folder's images to 32x32 instead of refusing other sizes.")
     val_fraction: float = option(0.1, "Share of the training images held out for validation.", low=0.01, high=0.5)
     split_seed: int = option(0, "Seed of the split; keep it, so that runs can be compared.", low=0, high=2**31)
@@ -40,11 +40,13 @@ class RuntimeConfig(Checked):
     """On what, and from which seed."""
 
     seed: int = option(0, "Seed of weights, order, augmentation and dropout.", low=0, high=2**31)
-    device: str = option("auto", "Where to train; auto takes CUDA if there is any.", choices=("auto", "cpu", "cuda"))
+    device: str = option(
+        "auto", "Where to train; auto takes CUDA if there is any.", choices=("auto", "cpu", "cuda"), incidental=True
+    )
     precision: str = option(
         "auto", "Arithmetic of training; auto takes bf16 where the chip has it.", choices=("auto", "bf16", "fp32")
     )
-    threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=1024)
+    threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=1024, incidental=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,19 @@ def group(default: Any, prefix: str = "") -> Any:
 def of(spec: Option) -> Any:
     """A dataclass field for an option that several configs share."""
     return field(default=spec.default, metadata={"option": spec})
+
+
+def flat(config: Checked) -> dict[str, Value]:
+    """All values of a config by flat name."""
+    return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
+
+
+def _walk(config: Checked, prefix: str = "") -> Iterator[tuple[Checked, Field[Any], str]]:
+    for spec in fields(config):  # type: ignore[arg-type]
+        if "option" in spec.metadata:
+            yield config, spec, prefix
+        else:
+            yield from _walk(getattr(config, spec.name), prefix + spec.metadata["prefix"])
 
 
 TEACHER_MODEL = Option("alexnet", "Teacher model (see `kdflow list`).")
@@ -125,6 +140,13 @@ class StudyConfig(Checked):
     data: DataConfig = group(DataConfig())
     runtime: RuntimeConfig = group(RuntimeConfig())
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher and any(flat(self)[name] != default for name, default in TEACHER_OPTIONS.items()):
+            raise UsageError(
+                "--teacher names a trained teacher: leave out --teacher-model, --teacher-epochs and the like"
+            )
+
     def teacher_config(self) -> TeacherConfig:
         """The study's teacher, as if it were trained alone."""
         return TeacherConfig(self.teacher_model, self.teacher_recipe, self.data, self.runtime)
@@ -144,6 +166,10 @@ class StudyConfig(Checked):
             for alpha in self.alphas
             for temperature in (self.temperatures[:1] if alpha == 1 else self.temperatures)
         ]
+
+
+# How a study's teacher is trained, which is settled once there is one.
+TEACHER_OPTIONS = {name: value for name, value in flat(StudyConfig()).items() if name.startswith("teacher_")}
 
 
 @dataclass(frozen=True)
@@ -168,11 +194,6 @@ def options(config: Checked) -> dict[str, Option]:
     }
 
 
-def flat(config: Checked) -> dict[str, Value]:
-    """All values of a config by flat name."""
-    return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
-
-
 def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
     """A copy of the config with some options set, by flat name, from text or typed values.
 
@@ -185,14 +206,6 @@ def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
             raise UsageError(f"there is no option {name!r}: choose from {', '.join(known)}")
     checked = {name: known[name].read(flag(name), raw) for name, raw in values.items()}
     return _with(config, checked, prefix="")
-
-
-def _walk(config: Checked, prefix: str = "") -> Iterator[tuple[Checked, Field[Any], str]]:
-    for spec in fields(config):  # type: ignore[arg-type]
-        if "option" in spec.metadata:
-            yield config, spec, prefix
-        else:
-            yield from _walk(getattr(config, spec.name), prefix + spec.metadata["prefix"])
 
 
 def _with(config: Any, values: Mapping[str, Any], prefix: str) -> Any:

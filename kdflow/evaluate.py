@@ -10,6 +10,7 @@ from kdflow.data.batches import in_order
 from kdflow.models.servable import Servable
 
 BATCH_SIZE = 500
+CPU = torch.device("cpu")
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ def teacher_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
-def final_scores(model: Servable, data: Dataset) -> dict[str, float]:
+def final_scores(model: Servable, data: Dataset, *, device: torch.device = CPU) -> dict[str, float]:
     """The figures a finished run is judged by, on the model as it is registered.
 
     This is the one place that reads the test split.
@@ -42,15 +43,16 @@ def final_scores(model: Servable, data: Dataset) -> dict[str, float]:
     """
     scores = {}
     for name, split in (("train", data.train), ("val", data.val), ("test", data.test)):
-        scores[f"final/{name}_accuracy"], loss = score(model, split)
+        scores[f"final/{name}_accuracy"], loss = score(model, split, device=device)
     return {**scores, "final/test_loss": loss}
 
 
-def score(model: Servable, split: Split) -> tuple[float, float]:
+def score(model: Servable, split: Split, *, device: torch.device = CPU) -> tuple[float, float]:
     """Accuracy (a fraction) and mean cross-entropy (nats) of a registered model on raw images."""
     hits, loss = 0, 0.0
     with torch.inference_mode():
         for batch in in_order(split, BATCH_SIZE):
+            batch = batch.to(device)
             probabilities = model(batch.images.permute(0, 2, 3, 1))
             hits += int(correct(probabilities, batch.labels))
             loss += float(functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch.labels, reduction="sum"))

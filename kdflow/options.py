@@ -21,6 +21,7 @@ class Option:
         high: Largest number allowed.
         above: Number that the value must exceed.
         choices: The only texts allowed.
+        incidental: Whether it says where a run finds or computes things, and not what it computes.
     """
 
     default: Value
@@ -29,6 +30,7 @@ class Option:
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    incidental: bool = False
 
     @property
     def allowed(self) -> str:
@@ -124,6 +126,12 @@ def _read_float(raw: object) -> float:
     return float(str(raw))
 
 
+def _read_text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError(raw)
+    return raw
+
+
 def _read_floats(raw: object) -> tuple[float, ...]:
     parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
     numbers = tuple(dict.fromkeys(_read_float(part) for part in parts))
@@ -136,6 +144,6 @@ _PARSERS: dict[type, Callable[[object], Value]] = {
     bool: _read_bool,
     int: _read_int,
     float: _read_float,
-    str: str,
+    str: _read_text,
     tuple: _read_floats,
 }

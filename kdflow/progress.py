@@ -46,13 +46,14 @@ class TrainingProgress:
         """Moves the bar; reads the running loss only when it will be shown."""
         if not console.is_terminal or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
             return
-        loss, _, _, hits = (step.sums.mean(0) / step.seen).tolist()
+        means = (step.sums / step.seen).T.tolist()
+        losses, accuracies = (" ".join(map(form.format, means[row])) for form, row in (("{:.2f}", 0), ("{:.1%}", 3)))
         self._bars.update(
             self._bar,
             description=f"{self._title} epoch {self._epoch}/{self._epochs}",
             total=step.of,
             completed=step.number,
-            now=f"loss {loss:.3f}, accuracy {hits:.1%}",
+            now=f"loss {losses}, accuracy {accuracies}",
         )
 
     def epoch(self, epoch: Epoch) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_bars", "csv_text", "json_text", "loss_curves", "markdown", "run_curves", "table"]
 
 NOTHING = "-"  # a cell that does not apply, such as the alpha of the teacher
-NAMES = ("run", "model", "distiller")  # columns of words; all others hold numbers
+NAMES = ("run", "model", "distiller", "settings")  # columns of words; all others hold numbers
 FACTS = (
     "role",
     "model",
@@ -27,6 +27,7 @@ FACTS = (
     "temperature",
     "seed",
     "epochs",
+    "settings",
     "parameters",
     "train_accuracy",
     "val_accuracy",
@@ -57,7 +58,7 @@ def table(comparison: Comparison) -> "Table":
         drawn.add_column(
             Text(heading),
             justify="left" if heading in NAMES else "right",
-            no_wrap=heading not in ("model", "distiller"),
+            no_wrap=heading not in ("model", "distiller", "settings"),
             overflow="fold",
             max_width=40,
         )
@@ -150,8 +151,9 @@ def _columns(comparison: Comparison) -> dict[str, list[str]]:
         "parameters": [_parameters(row, teacher=teacher) for row in rows],
         "epochs": [str(row.epochs) for row in rows],
         "seed": [str(row.seed) for row in rows],
+        "settings": [row.settings or NOTHING for row in rows],
     }
-    idle = {heading for heading in ("alpha", "T", "gap") if set(columns[heading]) <= {NOTHING}}
+    idle = {heading for heading in ("alpha", "T", "gap", "settings") if set(columns[heading]) <= {NOTHING}}
     idle |= {heading for heading in ("distiller", "seed") if len(set(columns[heading]) - {NOTHING}) < 2}
     return {heading: cells for heading, cells in columns.items() if heading not in idle}
 

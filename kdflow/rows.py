@@ -29,6 +29,7 @@ class Row:
         temperature: None where the distiller has none.
         seed: Of weights, order, augmentation and dropout.
         epochs: Trained for.
+        settings: In what else the run differs from others of the comparison, such as "lr=0.1"; mostly empty.
         parameters: Trained weights.
         train_accuracy: Fraction, clean training images.
         val_accuracy: Fraction, validation images as drawn.
@@ -45,6 +46,7 @@ class Row:
     temperature: float | None
     seed: int
     epochs: int
+    settings: str
     parameters: int
     train_accuracy: float
     val_accuracy: float
@@ -62,6 +64,8 @@ class Row:
             parts.append(str(self.distiller))
         if self.temperature is not None:
             parts.append(f"T = {self.temperature:g}")
+        if self.settings:
+            parts.append(self.settings)
         return ", ".join(parts)
 
 

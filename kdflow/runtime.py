@@ -1,5 +1,6 @@
 """On what a run computes: device, arithmetic, threads."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +35,10 @@ class Runtime:
         """A context in which training computes in `dtype`."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
+    def own_randomness(self) -> AbstractContextManager[None]:
+        """A context in which random numbers can be seeded without a trace outside."""
+        return torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
+
     def place(self, model: Model) -> Model:
         """Moves a model to the device, channels last: the layout in which convolutions are fastest."""
         return model.to(self.device).to(memory_format=torch.channels_last)
@@ -58,6 +63,8 @@ def resolve(config: RuntimeConfig) -> Runtime:
     bf16 = _has_bf16(device) if config.precision == "auto" else config.precision == "bf16"
     if config.threads:
         torch.set_num_threads(config.threads)
+    if not bf16:
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on CUDA too
     return Runtime(config.seed, device, torch.bfloat16 if bf16 else torch.float32, torch.get_num_threads())
 
 

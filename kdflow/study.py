@@ -3,15 +3,15 @@
 from kdflow import compare, distillers, models
 from kdflow import teacher as teachers
 from kdflow.cohort import Member
-from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, flat
+from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.data import Dataset, load
 from kdflow.models.frozen import Frozen
 from kdflow.progress import console
 from kdflow.rows import Comparison
 from kdflow.runtime import Runtime, resolve
 from kdflow.teacher import Teacher
-from kdflow.tracked import Plan, Trained, data_tags, run_cohort
-from kdflow.tracking import Run
+from kdflow.tracked import Plan, Trained, run_cohort
+from kdflow.tracking import Run, data_tags
 
 
 def run_teacher(config: TeacherConfig) -> Trained:
@@ -22,7 +22,7 @@ def run_teacher(config: TeacherConfig) -> Trained:
     """
     data, runtime = _open(config)
     (trained,) = run_cohort([_plan_teacher(config, data)], data, config.recipe, runtime)
-    console.print(f"Next: kdflow student --dataset {config.data.dataset} --alpha 0", markup=False)
+    console.print(f"Next, on the same data: kdflow student --alpha 0 --teacher {trained.run_id}", markup=False)
     return trained
 
 
@@ -49,11 +49,11 @@ def run_study(config: StudyConfig) -> Comparison:
     data, runtime = _open(config)
     students = [_plan_student(student, data) for student in config.student_configs()]
     known = teachers.find(config.teacher, data) if config.teacher else None
-    plan = _plan_teacher(config.teacher_config(), data)
+    plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
     with Run("study", f"study {data.name}", tags=data_tags(data)) as study:
-        study.params(flat(config))
+        study.params({name: value for name, value in flat(config).items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
-        teacher = known or _as_teacher(*run_cohort([plan], data, config.teacher_recipe, runtime, parent=study))
+        teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, teacher=teacher, parent=study)
         return compare.log(compare.find(CompareConfig(teacher=teacher.run_id)), parent=study)
 

@@ -49,17 +49,13 @@ def find(reference: str, data: Dataset) -> Teacher:
 
 
 def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:
-    expected = {
-        "classes": list(data.classes),
-        "data_digest": data.digest,
-        "split_digest": data.split_digest,
-        "mean": list(data.mean),
-        "std": list(data.std),
-    }
-    for name, ours in expected.items():
-        if card[name] != ours:
-            what = f"{len(card[name])} classes, not {len(ours)}" if name == "classes" else f"{card[name]}, not {ours}"
-            raise TeacherError(
-                f"--teacher {run_id}: it was trained on other data ({name.replace('_', ' ')}: {what}); "
-                f"train one with `kdflow teacher --dataset {data.source}`"
-            )
+    theirs, ours = card["classes"], list(data.classes)
+    if len(theirs) != len(ours):
+        reason = f"it knows {len(theirs)} classes, {data.name} has {len(ours)}"
+    elif theirs != ours or card["data_digest"] != data.digest:
+        reason = f"it was trained on other data ({card['data']} {card['data_digest'][:8]}, not {data.digest[:8]})"
+    elif card["split_digest"] != data.split_digest:
+        reason = "it was trained on another split, so it has seen images that validate here"
+    else:
+        return
+    raise TeacherError(f"--teacher {run_id}: {reason}; train one with `kdflow teacher --dataset {data.source}`")

@@ -24,7 +24,7 @@ from kdflow.progress import TrainingProgress, console
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
 from kdflow.teacher import Teacher
-from kdflow.tracking import Run
+from kdflow.tracking import Run, data_tags
 from kdflow.train import fit
 
 
@@ -90,42 +90,42 @@ def run_cohort(
     console.print(f"{plans[0].role} {plans[0].config.model}: {size}", markup=False)
     frozen = teacher.model if teacher else None
     with ExitStack() as open_runs:
-        runs = [open_runs.enter_context(_start(plan, data, runtime, teacher, parent)) for plan in plans]
+        runs = [open_runs.enter_context(_new_run(plan, data, teacher, parent)) for plan in plans]
+        for run, plan in zip(runs, plans, strict=True):
+            _describe(run, plan, data, runtime)
         with TrainingProgress(plans[0].role, [member.name for member in cohort], recipe.epochs) as progress:
             for epoch in fit(cohort, data, recipe, runtime=runtime, teacher=frozen, on_step=progress.step):
                 for run, metrics in zip(runs, epoch.metrics, strict=True):
                     run.metrics(metrics, step=epoch.number)
                 progress.epoch(epoch)
-        return [_finish(run, plan, data) for run, plan in zip(runs, plans, strict=True)]
+        return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
-def _start(plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None, parent: Run | None) -> Run:
+def _new_run(plan: Plan, data: Dataset, teacher: Teacher | None, parent: Run | None) -> Run:
     tags = data_tags(data)
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
-    run = Run(plan.role, plan.run_name, parent=parent, tags=tags)
+    return Run(plan.role, plan.run_name, parent=parent, tags=tags)
+
+
+def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> None:
     run.params(flat(plan.config))
     run.dataset(data)
-    run.metrics(
-        {
-            "model/parameters": cost.parameters(plan.member.model),
-            "model/forward_flops": cost.forward_flops(plan.member.model),
-        }
-    )
+    model = plan.member.model
+    run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
-    return run
 
 
-def _finish(run: Run, plan: Plan, data: Dataset) -> Trained:
+def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     servable = Servable(plan.member.model, data.mean, data.std)
-    scores = final_scores(servable, data)
+    scores = final_scores(servable.to(runtime.device), data, device=runtime.device)
     run.metrics(scores)
     history = tracking.histories(run.id, list(CURVES))
     run.figure(report.run_curves(f"{run.name}, {data.name}", history), "loss_curves.png")
     with TemporaryDirectory(prefix="kdflow-") as folder:
         checkpoint.save(Path(folder), plan.member.model, _card(plan, data))
         run.folder(Path(folder), tracking.WEIGHTS_FOLDER)
-    address = tracking.register(run, plan.role, servable, data, _facts(plan, scores))
+    address = tracking.register(run, plan.role, servable.cpu(), data, _facts(plan, scores))
     run.close("FINISHED")
     console.print(
         f"{run.name}: test accuracy {scores['final/test_accuracy']:.2%}, registered as {address}", markup=False
@@ -140,11 +140,6 @@ def _facts(plan: Plan, scores: dict[str, float]) -> dict[str, Value]:
         config = plan.config
         facts |= {"alpha": config.alpha, "distiller": config.distiller, "temperature": config.temperature}
     return facts
-
-
-def data_tags(data: Dataset) -> dict[str, str]:
-    """The tags by which runs on the same data and split are known."""
-    return {"kdflow.data": data.name, "kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}
 
 
 def _card(plan: Plan, data: Dataset) -> dict[str, object]:

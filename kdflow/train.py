@@ -3,12 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kdflow.cohort import Learner, Lesson, Member, School
+from kdflow.cohort import Member, MemberTrainer, SharedTeacher, TaughtBatch
 from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.data.batches import derive_seed, in_order, steps_per_epoch, training_batches
@@ -76,60 +77,58 @@ def fit(
         What each epoch gave, while the models stand as that epoch left them.
 
     Raises:
-        KdflowError: the loss of a member is no longer finite.
+        KdflowError: the loss of a member is no longer finite; that ends the training of all members.
     """
     train, val = data.train.to(runtime.device), data.val.to(runtime.device)
     normalise = Normalised(data.mean, data.std).to(runtime.device)
-    school = School(teacher, cohort, runtime)
-    sample = school.lesson(normalise(train.images[:2]), train.labels[:2])
-    learners = [Learner(member, recipe, runtime, sample) for member in cohort]
-    exam = [school.lesson(normalise(batch.images), batch.labels) for batch in in_order(val, recipe.batch_size)]
     steps = steps_per_epoch(len(train), recipe.batch_size)
-    for epoch in range(1, recipe.epochs + 1):
-        began = time.perf_counter()
-        done = (epoch - 1) * steps
-        rates = [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
-        lessons = (
-            school.lesson(normalise(batch.images), batch.labels)
-            for batch in training_batches(
+    with ExitStack() as hooked:
+        shared_teacher = hooked.enter_context(closing(SharedTeacher(teacher, cohort, runtime)))
+        sample = shared_teacher.teach(normalise(train.images[:2]), train.labels[:2])
+        trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
+        validation = [
+            shared_teacher.teach(normalise(batch.images), batch.labels) for batch in in_order(val, recipe.batch_size)
+        ]
+        for epoch in range(1, recipe.epochs + 1):
+            began = time.perf_counter()
+            done = (epoch - 1) * steps
+            rates = [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
+            augmented = training_batches(
                 train, seed=runtime.seed, epoch=epoch, batch_size=recipe.batch_size, mirrored=data.mirrored
             )
-        )
-        last = _train_epoch(learners, lessons, rates, (runtime.seed, epoch), on_step)
-        means = (last.sums / last.seen).tolist()
-        seconds = time.perf_counter() - began
-        pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
-        metrics = [
-            learner.training_metrics(mean) | learner.validate(exam) | {"learning_rate": rates[-1], **pace}
-            for learner, mean in zip(learners, means, strict=True)
-        ]
-        for learner, values in zip(learners, metrics, strict=True):
-            _check_finite(learner.member.name, epoch, values)
-        yield Epoch(epoch, metrics)
-    school.close()
-    for learner in learners:
-        learner.close()
+            batches = (shared_teacher.teach(normalise(batch.images), batch.labels) for batch in augmented)
+            with runtime.own_randomness():
+                last = _train_epoch(trainers, batches, rates, (runtime.seed, epoch), on_step)
+            means = (last.sums / last.seen).tolist()
+            seconds = time.perf_counter() - began
+            pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
+            metrics = [
+                trainer.training_metrics(mean) | trainer.validate(validation) | {"learning_rate": rates[-1], **pace}
+                for trainer, mean in zip(trainers, means, strict=True)
+            ]
+            for member, values in zip(cohort, metrics, strict=True):
+                _check_finite(member.name, epoch, values)
+            yield Epoch(epoch, metrics)
 
 
 def _train_epoch(
-    learners: Sequence[Learner],
-    lessons: Iterable[Lesson],
+    trainers: Sequence[MemberTrainer],
+    batches: Iterable[TaughtBatch],
     rates: Sequence[float],
     stream: tuple[int, int],
     on_step: Callable[[Step], None],
 ) -> Step:
     """One pass over the training images; gives the last step, which sums up the epoch."""
-    sums = torch.zeros(len(learners), 4, device=learners[0].device)
+    sums = torch.zeros(len(trainers), 4, device=trainers[0].device)
     seen = 0
-    with torch.random.fork_rng():
-        for number, (lesson, rate) in enumerate(zip(lessons, rates, strict=True), start=1):
-            dropout_seed = derive_seed(*stream, number, "dropout")
-            for learner, row in zip(learners, sums, strict=True):
-                torch.manual_seed(dropout_seed)
-                row += learner.step(lesson, rate=rate)
-            seen += len(lesson.labels)
-            step = Step(number, len(rates), seen, sums)
-            on_step(step)
+    for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
+        dropout_seed = derive_seed(*stream, number, "dropout")
+        for trainer, row in zip(trainers, sums, strict=True):
+            torch.manual_seed(dropout_seed)
+            row += trainer.step(batch, rate=rate)
+        seen += len(batch.labels)
+        step = Step(number, len(rates), seen, sums)
+        on_step(step)
     return step
 
 

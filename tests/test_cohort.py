@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdflow import distillers
-from kdflow.cohort import Learner, Lesson, Losses, Member, School
+from kdflow.cohort import Losses, Member, MemberTrainer, SharedTeacher, TaughtBatch
 from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.distillers.soft_targets import soft_target_loss
@@ -31,19 +31,19 @@ def member(model: nn.Module, alpha: float, distiller: str = "soft-targets") -> M
     return Member(f"alpha={alpha:g}", model, alpha, distillers.build(distiller))
 
 
-def learner(
+def trainer(
     model: nn.Module, alpha: float, runtime: Runtime, teacher: nn.Module | None, **recipe: float
-) -> tuple[Learner, Lesson]:
+) -> tuple[MemberTrainer, TaughtBatch]:
     one = member(model, alpha)
-    lesson = School(Frozen(teacher) if teacher else None, [one], runtime).lesson(IMAGES, LABELS)
-    return Learner(one, replace(RECIPE, **recipe), runtime, lesson), lesson
+    batch = SharedTeacher(Frozen(teacher) if teacher else None, [one], runtime).teach(IMAGES, LABELS)
+    return MemberTrainer(one, replace(RECIPE, **recipe), runtime, batch), batch
 
 
 def losses(
     model: nn.Module, alpha: float, runtime: Runtime, teacher: nn.Module | None, labels: Tensor = LABELS
 ) -> Losses:
-    one, lesson = learner(model, alpha, runtime, teacher)
-    return one.losses({"logits": model(IMAGES)}, replace(lesson, labels=labels))
+    one, batch = trainer(model, alpha, runtime, teacher)
+    return one.losses({"logits": model(IMAGES)}, replace(batch, labels=labels))
 
 
 def gradients(model: nn.Module, loss: Tensor) -> list[Tensor]:
@@ -111,10 +111,10 @@ def test_the_teacher_counts_at_alpha_below_one(tiny: Tiny, runtime: Runtime, alp
 
 def test_a_step_is_a_step_of_nesterov_momentum_at_its_rate(tiny: Tiny, runtime: Runtime) -> None:
     model, same = tiny(0), tiny(0)
-    one, lesson = learner(model, 1.0, runtime, None, clip_norm=0.0, weight_decay=0.01)
+    one, batch = trainer(model, 1.0, runtime, None, clip_norm=0.0, weight_decay=0.01)
     reference = torch.optim.SGD(same.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=0.01)
     for rate in (0.1, 0.03):
-        one.step(lesson, rate=rate)
+        one.step(batch, rate=rate)
         reference.param_groups[0]["lr"] = rate
         reference.zero_grad()
         functional.cross_entropy(same(IMAGES), LABELS).backward()
@@ -125,13 +125,13 @@ def test_a_step_is_a_step_of_nesterov_momentum_at_its_rate(tiny: Tiny, runtime: 
 
 def test_a_step_reports_sums_over_its_images(tiny: Tiny, runtime: Runtime) -> None:
     model = tiny(0)
-    one, lesson = learner(model, 0.5, runtime, tiny(1))
+    one, batch = trainer(model, 0.5, runtime, tiny(1))
     logits = tiny(0)(IMAGES)
     label = functional.cross_entropy(logits, LABELS) * 12
-    distill = soft_target_loss(logits, lesson.taught["logits"], 4.0) * 12
+    distill = soft_target_loss(logits, batch.taught["logits"], 4.0) * 12
     hits = (logits.argmax(1) == LABELS).sum()
     expected = torch.stack([0.5 * label + 0.5 * distill, label, distill, hits])
-    torch.testing.assert_close(one.step(lesson, rate=0.1), expected.detach())
+    torch.testing.assert_close(one.step(batch, rate=0.1), expected.detach())
 
 
 @pytest.mark.parametrize(("clip_norm", "length"), [(0.01, 0.01), (0.1, 0.1), (0.0, None)])
@@ -139,9 +139,9 @@ def test_clipping_limits_the_length_of_a_step(
     tiny: Tiny, runtime: Runtime, clip_norm: float, length: float | None
 ) -> None:
     model = tiny(0)
-    one, lesson = learner(model, 0.0, runtime, tiny(1), clip_norm=clip_norm, momentum=0.0, weight_decay=0.0)
+    one, batch = trainer(model, 0.0, runtime, tiny(1), clip_norm=clip_norm, momentum=0.0, weight_decay=0.0)
     before = [weight.detach().clone() for weight in model.parameters()]
-    one.step(lesson, rate=1.0)
+    one.step(batch, rate=1.0)
     moved = (
         torch.cat([(new - old).flatten() for old, new in zip(before, model.parameters(), strict=True)]).norm().item()
     )
@@ -152,20 +152,20 @@ def test_a_step_is_taken_in_train_mode_and_validation_returns_to_it(tiny: Tiny, 
     model = tiny(0, dropout=0.5)
     modes: list[bool] = []
     model.register_forward_pre_hook(lambda module, args: modes.append(module.training))
-    one, lesson = learner(model, 0.5, runtime, tiny(1))
+    one, batch = trainer(model, 0.5, runtime, tiny(1))
     modes.clear()
     for _ in range(2):
-        one.step(lesson, rate=0.1)
-        one.validate([lesson])
+        one.step(batch, rate=0.1)
+        one.validate([batch])
         assert all(module.training for module in model.modules())
     assert modes == [True, False, True, False]
 
 
 def test_validation_weighs_a_smaller_last_batch_by_its_size_and_changes_no_weight(tiny: Tiny, runtime: Runtime) -> None:
     model, teacher = tiny(0), tiny(1)
-    one, whole = learner(model, 0.5, runtime, teacher)
+    one, whole = trainer(model, 0.5, runtime, teacher)
     parts = [
-        Lesson(IMAGES[part], LABELS[part], {"logits": whole.taught["logits"][part]})
+        TaughtBatch(IMAGES[part], LABELS[part], {"logits": whole.taught["logits"][part]})
         for part in (slice(0, 9), slice(9, 12))
     ]
     before = [value.clone() for value in weights(model)]
@@ -173,13 +173,13 @@ def test_validation_weighs_a_smaller_last_batch_by_its_size_and_changes_no_weigh
     assert equal(before, weights(model))
 
 
-def test_validation_reports_loss_accuracy_and_likeness_by_hand(tiny: Tiny, runtime: Runtime) -> None:
-    one, lesson = learner(tiny(0), 0.25, runtime, tiny(1))
+def test_validation_reports_loss_accuracy_and_closeness_by_hand(tiny: Tiny, runtime: Runtime) -> None:
+    one, batch = trainer(tiny(0), 0.25, runtime, tiny(1))
     logits, taught = tiny(0).eval()(IMAGES), tiny(1).eval()(IMAGES)
     label, distill = functional.cross_entropy(logits, LABELS), soft_target_loss(logits, taught, 4.0)
     answers, theirs = logits.argmax(1), taught.argmax(1)
     assert not torch.equal(theirs, LABELS)
-    assert one.validate([lesson]) == pytest.approx(
+    assert one.validate([batch]) == pytest.approx(
         {
             "val/loss": (0.25 * label + 0.75 * distill).item(),
             "val/label_loss": label.item(),
@@ -197,14 +197,14 @@ def test_alpha_below_one_asks_for_a_distiller_and_a_teacher(tiny: Tiny, runtime:
     with pytest.raises(ValueError, match=r"^half: alpha = 0.5 needs a distiller$"):
         Member("half", tiny(0), 0.5)
     with pytest.raises(ValueError, match="needs a teacher"):
-        School(None, [member(tiny(0), 0.5)], runtime)
+        SharedTeacher(None, [member(tiny(0), 0.5)], runtime)
     assert member(tiny(0), 1.0).distiller is None
 
 
 def test_a_cohort_that_learns_from_labels_alone_never_runs_a_teacher(tiny: Tiny, runtime: Runtime) -> None:
     teacher = Frozen(tiny(1))
     teacher.model.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was run"))
-    assert School(teacher, [member(tiny(0), 1.0)], runtime).lesson(IMAGES, LABELS).taught == {}
+    assert SharedTeacher(teacher, [member(tiny(0), 1.0)], runtime).teach(IMAGES, LABELS).taught == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

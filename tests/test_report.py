@@ -34,6 +34,7 @@ TEACHER = Row(
     temperature=None,
     seed=0,
     epochs=2,
+    settings="",
     parameters=3_000_000,
     train_accuracy=0.9312,
     val_accuracy=0.8098,

@@ -15,7 +15,7 @@ from kdflow.data.folder import read_folder
 from kdflow.errors import DataError
 from kdflow.registry import discover
 
-__all__ = ["Dataset", "load", "sources"]
+__all__ = ["Dataset", "load", "short_name", "sources"]
 
 discover(__name__, __path__)
 
@@ -58,7 +58,7 @@ def load(config: DataConfig) -> Dataset:
         UsageError: there is no data set of that name.
         DataError: it is missing, damaged, or too small to split.
     """
-    name, raw = _read(config)
+    raw = _read(config)
     train_indices, val_indices = split_indices(raw.train.labels, config)
     train, val = raw.train.select(train_indices), raw.train.select(val_indices)
     mirrored = raw.mirrored and config.flip
@@ -68,7 +68,17 @@ def load(config: DataConfig) -> Dataset:
     drawn = f"augmented, seed {config.split_seed}, mirrored {mirrored}" if config.augment_val else "clean"
     split_digest = hashlib.sha256(val_indices.numpy().tobytes() + drawn.encode()).hexdigest()[:32]
     return Dataset(
-        name, config.dataset, train, val, raw.test, raw.classes, mean, std, mirrored, raw.digest(), split_digest
+        short_name(config.dataset),
+        config.dataset,
+        train,
+        val,
+        raw.test,
+        raw.classes,
+        mean,
+        std,
+        mirrored,
+        raw.digest(),
+        split_digest,
     )
 
 
@@ -107,10 +117,16 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tupl
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _read(config: DataConfig) -> tuple[str, RawData]:
-    if config.dataset in sources:
-        return config.dataset, sources[config.dataset](config)
-    folder = Path(config.dataset).expanduser()
-    if folder.is_dir() or "/" in config.dataset:
-        return folder.resolve().name, read_folder(folder, resize=config.resize)
-    return config.dataset, sources[config.dataset](config)
+def short_name(dataset: str) -> str:
+    """The name under which a data set's runs and models go: its own, or the name of its folder."""
+    return Path(dataset).expanduser().resolve().name if _is_folder(dataset) else dataset
+
+
+def _is_folder(dataset: str) -> bool:
+    return dataset not in sources and (Path(dataset).expanduser().is_dir() or "/" in dataset)
+
+
+def _read(config: DataConfig) -> RawData:
+    if _is_folder(config.dataset):
+        return read_folder(Path(config.dataset).expanduser(), resize=config.resize)
+    return sources[config.dataset](config)

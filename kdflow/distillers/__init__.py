@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kdflow.config import TEMPERATURE
 from kdflow.distillers.base import Distiller, distillers
 from kdflow.errors import UsageError
-from kdflow.options import Value
+from kdflow.options import Option, Value
 from kdflow.registry import discover
 
 __all__ = ["Distiller", "build", "distillers"]
@@ -42,9 +42,8 @@ def _pairs(knobs: str) -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
-def _read(name: str, known: Mapping[str, object], given: Mapping[str, str]) -> dict[str, Value]:
+def _read(name: str, known: Mapping[str, Option], given: Mapping[str, str]) -> dict[str, Value]:
     for knob in given:
         if knob not in known:
             raise UsageError(f"--knobs: {name} has no knob {knob!r}; it has {', '.join(known) or 'none'}")
-    specs = distillers[name].knobs
-    return {knob: spec.read(f"--knobs {knob}", given.get(knob, spec.default)) for knob, spec in specs.items()}
+    return {knob: spec.read(f"--knobs {knob}", given.get(knob, spec.default)) for knob, spec in known.items()}

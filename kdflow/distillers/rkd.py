@@ -15,20 +15,20 @@ from kdflow.options import Option
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """RKD-D: Huber loss between pairwise distances, each side divided by its mean distance (equations 6 to 8).
+    """RKD-D: Huber loss between pairwise distances, each side divided by its mean distance (section 3.2.1).
 
     Args:
         student: Embeddings `[batch, features]`.
         teacher: Embeddings `[batch, features]`, not necessarily as wide.
 
     Returns:
-        A scalar, the mean over the ordered pairs of different images.
+        A scalar, the mean over the pairs of different images; 0 for a single image.
     """
     return functional.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
 
 
 def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """RKD-A: Huber loss between the cosines of the angles that triplets of images form (equations 9 and 10).
+    """RKD-A: Huber loss between the cosines of the angles that triplets of images form (section 3.2.2).
 
     Args:
         student: Embeddings `[batch, features]`.
@@ -42,6 +42,8 @@ def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _relative_distances(embedding: Tensor) -> Tensor:
     count = len(embedding)
+    if count == 1:
+        return embedding.sum() * 0
     first, second = torch.triu_indices(count, count, offset=1, device=embedding.device)
     distances = (embedding[first] - embedding[second]).norm(dim=1)
     return distances / distances.mean().clamp_min(1e-12)

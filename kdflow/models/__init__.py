@@ -25,8 +25,8 @@ def build(name: str, classes: int, *, seed: int) -> nn.Module:
     Raises:
         UsageError: there is no such model, or it cannot take 32x32 images.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # on the CPU, whose weights are the same on every machine
         model = torchvision_model(name, classes) if name.startswith(PREFIX) else models[name](classes)
     _check(name, model, classes)
     return model

@@ -9,15 +9,17 @@ from kdflow.tracking.models import (
     weights_of,
 )
 from kdflow.tracking.query import Record, histories, training_runs
-from kdflow.tracking.run import Run
-from kdflow.tracking.store import redact, uri
+from kdflow.tracking.run import Run, data_tags
+from kdflow.tracking.store import quiet, redact, uri
 
 __all__ = [
     "WEIGHTS_FOLDER",
     "Record",
     "Run",
+    "data_tags",
     "histories",
     "newest_teacher",
+    "quiet",
     "redact",
     "register",
     "registered_name",

@@ -1,6 +1,5 @@
 """Reading runs back from the store."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,9 +43,8 @@ def histories(run_id: str, names: list[str]) -> dict[str, list[float]]:
     """Per-epoch metrics of a run: the value of each epoch from 1, the last logged where there are several."""
     found: dict[str, list[float]] = {}
     for name in names:
-        steps: dict[int, float] = defaultdict(float)
-        for metric in sorted(client().get_metric_history(run_id, name), key=lambda metric: metric.timestamp):
-            steps[metric.step] = metric.value
+        logged = sorted(client().get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
+        steps = {metric.step: metric.value for metric in logged}
         found[name] = [steps[step] for step in sorted(steps)]
     return found
 

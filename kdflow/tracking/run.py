@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def data_tags(data: Dataset) -> dict[str, str]:
+    """The tags by which runs and models of the same data and split are known."""
+    return {"kdflow.data": data.name, "kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}
+
+
 class Run:
     """A run that takes params, metrics and artifacts, and is closed by leaving its `with` block.
 
@@ -113,11 +118,14 @@ class Run:
 
     @reported
     def charts(self) -> str:
-        """Where a browser shows the charts of all runs of the experiment; for a local store, once `make ui` runs."""
-        base = uri() if uri().startswith("http") else "http://127.0.0.1:5000"
+        """How to see the charts of all runs of the experiment in a browser."""
         experiment = client().get_run(self.id).info.experiment_id
-        view = "runs?compareRunsMode=CHART&workflowType=machine_learning"
-        return f"{redact(base).rstrip('/')}/#/experiments/{experiment}/{view}"
+        page = f"/#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+        if uri().startswith("http"):
+            return redact(uri()).rstrip("/") + page
+        return (
+            f"mlflow ui --backend-store-uri {redact(uri())} (in the project: make ui), then http://127.0.0.1:5000{page}"
+        )
 
     @reported
     def artifacts(self) -> str:

@@ -1,18 +1,20 @@
 """Where runs go: the MLflow store, its experiment, and how its failures are told."""
 
+import fcntl
+import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
-
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
+from sqlalchemy.exc import SQLAlchemyError
 
 from kdflow.errors import TrackingError
 
@@ -30,17 +32,33 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except MlflowException as error:
-            raise TrackingError(f"MLflow: {str(error).splitlines()[0]}") from error
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {reason}") from error
 
     return wrapper
 
 
-def client() -> MlflowClient:
-    """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
+def quiet() -> None:
+    """Keeps MLflow from saying more than its errors, in this process."""
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def client() -> MlflowClient:
+    """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
+    _prepare(uri())
     return MlflowClient()
+
+
+@cache
+def _prepare(address: str) -> None:
+    """Creates the tables of a new sqlite store under a lock: processes that begin together would trip each other up."""
+    if address.startswith("sqlite:"):
+        name = f"kdflow-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
+        with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            MlflowClient(address).search_experiments(max_results=1)
 
 
 def uri() -> str:

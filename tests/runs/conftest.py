@@ -1,6 +1,5 @@
 """One store and one small study on digits, shared by all tests that need finished runs."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
 
 # The student's network teaches here: it is quick, and what it is called does not matter to the plumbing.
-TEACHER = {"dataset": "digits", "model": "small-cnn", "epochs": 3, "threads": 1, "precision": "fp32"}
-STUDENT = {"dataset": "digits", "epochs": 2, "threads": 1, "precision": "fp32"}
+TEACHER = {"dataset": "digits", "model": "small-cnn", "epochs": 3, "threads": 1, "precision": "fp32", "device": "cpu"}
+STUDENT = {"dataset": "digits", "epochs": 2, "threads": 1, "precision": "fp32", "device": "cpu"}
 STUDY = {
     "dataset": "digits",
     "teacher_model": "small-cnn",
@@ -18,6 +17,7 @@ STUDY = {
     "student_epochs": 2,
     "threads": 1,
     "precision": "fp32",
+    "device": "cpu",
 }
 
 
@@ -33,18 +33,17 @@ def study_config(**values: object) -> StudyConfig:
     return configure(StudyConfig(), **(STUDY | values))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a fresh sqlite store; the tests' working directory."""
-    folder, before = tmp_path_factory.mktemp("store"), Path.cwd()
-    os.chdir(folder)
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-    yield folder
-    del os.environ["MLFLOW_TRACKING_URI"]
-    os.chdir(before)
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def study(store: Path):
     """The comparison that a whole study ends with."""
     from kdflow.study import run_study

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-QUICK = {"dataset": "digits", "threads": "1", "precision": "fp32"}
+QUICK = {"dataset": "digits", "threads": "1", "precision": "fp32", "device": "cpu"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,7 +19,7 @@ import mlflow.pyfunc, numpy as np
 file = np.load(sys.argv[1])
 found = {}
 for address in sys.argv[2:]:
-    model = mlflow.pyfunc.load_model(address)
+    model = mlflow.pyfunc.load_model(address, model_config={"device": "cpu"})
     whole = model.predict(file["images"])
     one = model.predict(file["images"][:1])
     found[address] = {
