@@ -5,13 +5,13 @@ python benchmarks/results.py --dataset ../shared/images --seeds 0,1,2      # tra
 
 import statistics
 from collections import defaultdict
-from pathlib import Path
 
 import click
 
 from kdflow import compare, tracking
-from kdflow.config import CompareConfig, StudyConfig, configure
-from kdflow.rows import Row
+from kdflow.config import CompareConfig, StudyConfig, configure, flat
+from kdflow.options import show
+from kdflow.rows import Comparison, Row
 from kdflow.study import run_study
 
 
@@ -25,11 +25,12 @@ def main(dataset: str, seeds: str, temperatures: str, threads: str) -> None:
     studies = []
     for seed in seeds.split(","):
         config = configure(StudyConfig(), dataset=dataset, seed=seed, temperatures=temperatures, threads=threads)
-        teacher = _finished_teacher(dataset, config.runtime.seed)
-        studies.append(compare.find(CompareConfig(teacher=teacher)) if teacher else run_study(config))
+        studies.append(_finished_study(config) or run_study(config))
     by_label: dict[str, dict[int, Row]] = defaultdict(dict)
     for comparison in studies:
         for row in comparison.rows:
+            if row.seed in by_label[row.label]:
+                raise click.ClickException(f"two runs are {row.label} with seed {row.seed}: compare them by hand")
             by_label[row.label][row.seed] = row
     print(f"\n{len(studies)} seeds: mean, standard deviation over seeds in brackets; accuracies in %.\n")
     print("| run | train | validation | test | test, minus alpha = 1 (paired by seed) |\n|---|---|---|---|---|")
@@ -44,12 +45,13 @@ def main(dataset: str, seeds: str, temperatures: str, threads: str) -> None:
 FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy")
 
 
-def _finished_teacher(dataset: str, seed: int) -> str | None:
-    name = Path(dataset).resolve().name
-    for record in tracking.training_runs():
-        is_teacher = record.tags["kdflow.role"] == "teacher" and record.status == "FINISHED"
-        if is_teacher and record.tags["kdflow.data"] == name and int(record.params["seed"]) == seed:
-            return record.run_id
+def _finished_study(config: StudyConfig) -> Comparison | None:
+    """The comparison of the newest finished study with these very settings, if there is one."""
+    settings = {name: show(value) for name, value in flat(config).items()}
+    for study in tracking.runs("study"):
+        if study.status == "FINISHED" and study.params == settings:
+            children = [run for run in tracking.runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
+            return compare.find(CompareConfig(teacher=children[0].run_id))
     return None
 
 

@@ -32,10 +32,10 @@ def find(config: CompareConfig) -> Comparison:
         KdflowError: there is nothing to compare.
         TeacherError: the teacher that was named cannot be used.
     """
-    records = tracking.training_runs()
+    records = tracking.runs("teacher", "student")
     finished = [record for record in records if _is_complete(record)]
     left_out = Counter({"unfinished": len(records) - len(finished)})
-    dataset = short_name(config.dataset)
+    dataset = config.dataset and short_name(config.dataset)
     wanted = [record for record in finished if dataset in ("", record.tags["kdflow.data"])]
     if not wanted:
         known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished})) or "nothing yet"

@@ -142,6 +142,8 @@ def test_a_signal_ends_the_run_killed_with_the_documented_code(tmp_path, signum,
         "digits",
         "--model",
         "small-cnn",
+        "--device",
+        "cpu",
         "--threads",
         "1",
     ]

@@ -8,7 +8,7 @@ from kdflow.tracking.models import (
     resolve_run,
     weights_of,
 )
-from kdflow.tracking.query import Record, histories, training_runs
+from kdflow.tracking.query import Record, histories, runs
 from kdflow.tracking.run import Run, data_tags
 from kdflow.tracking.store import quiet, redact, uri
 
@@ -24,7 +24,7 @@ __all__ = [
     "register",
     "registered_name",
     "resolve_run",
-    "training_runs",
+    "runs",
     "uri",
     "weights_of",
 ]

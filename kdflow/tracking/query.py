@@ -12,7 +12,7 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class Record:
-    """A training run as the store has it.
+    """A run as the store has it.
 
     Attributes:
         run_id: Of MLflow.
@@ -32,10 +32,10 @@ class Record:
 
 
 @reported
-def training_runs() -> list[Record]:
-    """All teachers and students in the store that are not deleted, newest first."""
-    runs = [run for role in ("teacher", "student") for run in _search(f"tags.`kdflow.role` = '{role}'")]
-    return sorted(map(_record, runs), key=lambda record: record.started, reverse=True)
+def runs(*roles: str) -> list[Record]:
+    """All runs of these roles in the store that are not deleted, newest first."""
+    found = [run for role in roles for run in _search(f"tags.`kdflow.role` = '{role}'")]
+    return sorted(map(_record, found), key=lambda record: record.started, reverse=True)
 
 
 @reported

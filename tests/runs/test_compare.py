@@ -33,7 +33,7 @@ def find(monkeypatch):
     """Compares given records, newest first, without a store."""
 
     def run(*records, **options):
-        monkeypatch.setattr(compare.tracking, "training_runs", lambda: list(records))
+        monkeypatch.setattr(compare.tracking, "runs", lambda *roles: list(records))
         monkeypatch.setattr(compare.tracking, "histories", lambda run_id, names: {})
         monkeypatch.setattr(compare.tracking, "resolve_run", lambda reference: reference)
         return compare.find(CompareConfig(**options))
@@ -83,7 +83,8 @@ def test_a_teacher_can_be_named(find):
 
 
 def test_of_runs_with_the_same_settings_the_newest_counts_however_they_are_spelt(find):
-    found = find(student("new", "0.50"), student("old", "0.5", params={"temperature": "4.0"}), teacher())
+    spelt = {"temperature": "4.0", "augment_val": "True"}
+    found = find(student("new", "0.50", params={"augment_val": "true"}), student("old", "0.5", params=spelt), teacher())
     assert names(found) == ["t", "new"]
     assert found.footnotes == ("Left out: 1 run older than a run with the same settings.",)
 
@@ -113,6 +114,28 @@ def test_other_temperatures_and_distillers_are_rows_of_their_own(find):
 
 def test_a_teacher_alone_can_be_shown(find):
     assert names(find(teacher())) == ["t"]
+
+
+def test_students_of_a_teacher_that_was_deleted_are_shown_without_a_gap(find):
+    found = find(student("a", "0"), student("b", "1"))
+    assert names(found) == ["b", "a"]
+    assert [row.gap for row in found.rows] == [None, None]
+    assert found.footnotes == ("The teacher, run t, is no longer there.",)
+
+
+def test_rows_say_in_what_they_differ(find):
+    slow = student("a", "0", params={"lr": "0.050", "knobs": ""})
+    fast = student("b", "0", params={"lr": "1e-1", "knobs": ""})
+    assert {row.run_id: row.settings for row in find(slow, fast, teacher()).rows} == {
+        "t": "",
+        "a": "lr=0.05",
+        "b": "lr=0.1",
+    }
+
+
+def test_a_distiller_that_is_not_registered_here_is_a_row_all_the_same(find):
+    (_, row) = find(student("a", "0", params={"distiller": "of-a-colleague"}), teacher()).rows
+    assert (row.distiller, row.temperature) == ("of-a-colleague", None)
 
 
 def test_students_without_any_teacher_have_no_gap(find):

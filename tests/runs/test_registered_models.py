@@ -78,13 +78,20 @@ def test_registered_models_refuse_images_that_are_not_raw(loaded):
     assert {score["floats"] for score in loaded[1].values()} == {"MlflowException"}
 
 
-def test_the_champion_is_the_best_on_validation(study):
+def test_the_champion_is_the_best_on_validation_of_its_data_and_split(study):
     from mlflow import MlflowClient
 
+    from kdflow.study import run_student
+    from tests.runs.conftest import student_config
+
+    run_student(student_config(alpha=1, epochs=1, split_seed=3))  # does not compare, so it cannot take the title
     client = MlflowClient()
     versions = client.search_model_versions("name = 'kdflow-student-digits'")
     champion = client.get_model_version_by_alias("kdflow-student-digits", "champion")
-    assert float(champion.tags["val_accuracy"]) == max(float(version.tags["val_accuracy"]) for version in versions)
+    split = "kdflow.split_digest"
+    assert champion.tags[split] == study.split_digest
+    comparable = [float(one.tags["val_accuracy"]) for one in versions if one.tags[split] == champion.tags[split]]
+    assert float(champion.tags["val_accuracy"]) == max(comparable)
 
 
 def test_versions_are_tagged_with_what_made_them(study):

@@ -124,3 +124,49 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
         with tracking.weights_of(alone.run_id) as one, tracking.weights_of(in_study[alpha].run_id) as other:
             ours, theirs = read_weights(one), read_weights(other)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("moment", ["params", "dataset", "text"])
+@pytest.mark.parametrize(("interruption", "status"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")])
+def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, monkeypatch, moment, interruption, status):
+    from kdflow.study import run_student
+
+    def interrupt(*_):
+        raise interruption
+
+    monkeypatch.setattr(tracking.Run, moment, interrupt)
+    with pytest.raises(interruption):
+        run_student(student_config(alpha=1))
+    from kdflow.tracking.store import experiment_id
+
+    (newest,) = client.search_runs([experiment_id()], order_by=["attributes.start_time DESC"], max_results=1)
+    assert newest.info.status == status
+
+
+def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store, monkeypatch):
+    from kdflow import study, tracked
+    from kdflow.data import Dataset
+
+    class Watched(Dataset):
+        def __getattribute__(self, name):
+            if name == "test":
+                reads.append(scoring[-1:])
+            return super().__getattribute__(name)
+
+    def watched_load(config, load=study.load):
+        return Watched(**vars(load(config)))
+
+    def watched_scores(*arguments, final_scores=tracked.final_scores, **options):
+        scoring.append("final")
+        try:
+            return final_scores(*arguments, **options)
+        finally:
+            scoring.pop()
+
+    reads, scoring = [], []
+    monkeypatch.setattr(study, "load", watched_load)
+    monkeypatch.setattr(tracked, "final_scores", watched_scores)
+    study.run_student(student_config(alpha=1, epochs=1))
+    counted_only = 2  # how many images there are: for the screen and for the lineage
+    assert reads.count(["final"]) == 1
+    assert reads.count([]) == counted_only

@@ -1,11 +1,13 @@
 """Which teacher a student finds, and which it refuses. Damage to a teacher's files is in tests/test_checkpoint.py."""
 
+from dataclasses import replace
+
 import pytest
 
 from kdflow import teacher as teachers
 from kdflow.config import DataConfig
 from kdflow.data import load
-from kdflow.errors import TeacherError
+from kdflow.errors import TeacherError, TrackingError
 from kdflow.study import run_student
 from tests.runs.conftest import student_config
 
@@ -21,9 +23,9 @@ def teacher_id(study):
 
 
 def students_in_store():
-    from kdflow.tracking import training_runs
+    from kdflow.tracking import runs
 
-    return sum(record.tags["kdflow.role"] == "student" for record in training_runs())
+    return len(runs("student"))
 
 
 @pytest.mark.parametrize(
@@ -56,17 +58,36 @@ def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize("data", [{"split_seed": 1}, {"val_fraction": 0.2}, {"augment_val": False}])
+def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_images(data, teacher_id):
+    with pytest.raises(TeacherError, match="another split"):
+        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)))
+
+
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("changes", "words"),
     [
-        ({"split_seed": 1}, "split digest"),
-        ({"val_fraction": 0.2}, "split digest"),
-        ({"augment_val": False}, "split digest"),
+        ({"classes": ("a", "b")}, "it knows 10 classes, digits has 2"),
+        ({"classes": tuple("abcdefghij")}, "other data"),
+        ({"digest": "0" * 32}, "other data"),
     ],
 )
-def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_images(data, words, teacher_id):
-    with pytest.raises(TeacherError, match=words):
-        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)))
+def test_a_teacher_of_other_data_is_refused(changes, words, teacher_id, digits):
+    with pytest.raises(TeacherError, match=words) as caught:
+        teachers.find(teacher_id, replace(digits, **changes))
+    assert "kdflow teacher --dataset digits" in str(caught.value)
+
+
+def test_a_teacher_is_taken_whatever_the_last_bits_of_mean_and_std(teacher_id, digits):
+    elsewhere = replace(digits, mean=tuple(value * (1 + 1e-15) for value in digits.mean))
+    assert teachers.find(teacher_id, elsewhere).run_id == teacher_id
+
+
+def test_a_server_that_does_not_answer_is_not_taken_for_a_missing_run(store, monkeypatch, digits):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9"):
+        teachers.find("0" * 32, digits)
 
 
 def test_without_a_teacher_of_these_data_the_error_says_how_to_train_one(study):
