@@ -32,7 +32,8 @@ class TrainingProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[now]}"),
         ]
-        self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        shown = console.is_terminal
+        self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown)
         self._bar = self._bars.add_task(title, total=None, now="")
 
     def __enter__(self) -> Self:
