@@ -33,7 +33,8 @@ def find(reference: str, data: Dataset) -> Teacher:
     if run_id is None:
         raise TeacherError(
             f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is registered: "
-            f"train one with `kdflow teacher --dataset {data.source}`, or name one with --teacher"
+            f"train one with `kdflow teacher --dataset {data.source}` and the same data options, "
+            "or name one with --teacher"
         )
     with tracking.weights_of(run_id) as folder:
         try:
