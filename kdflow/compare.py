@@ -74,7 +74,8 @@ def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
         run.figure(report.accuracy_bars(comparison), "accuracy.png")
     console.print(report.table(comparison))
     console.print(f"Table and figures: {run.artifacts()}", markup=False)
-    console.print(f"Browse all runs: {run.charts()}", markup=False)
+    page = tracking.comparison_page([row.run_id for row in comparison.rows])
+    console.print(f"Side by side in a browser: {page}", markup=False)
     return comparison
 
 

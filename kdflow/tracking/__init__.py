@@ -8,7 +8,7 @@ from kdflow.tracking.models import (
     resolve_run,
     weights_of,
 )
-from kdflow.tracking.query import Record, histories, runs
+from kdflow.tracking.query import Record, comparison_page, histories, runs
 from kdflow.tracking.run import Run, data_tags
 from kdflow.tracking.store import quiet, redact, uri
 
@@ -16,6 +16,7 @@ __all__ = [
     "WEIGHTS_FOLDER",
     "Record",
     "Run",
+    "comparison_page",
     "data_tags",
     "histories",
     "newest_teacher",

@@ -1,11 +1,13 @@
 """Reading runs back from the store."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mlflow.entities import Run as MlflowRun
 
-from kdflow.tracking.store import all_experiment_ids, client, every_page, reported
+from kdflow.tracking.store import all_experiment_ids, client, every_page, redact, reported, uri
 
 PAGE = 1000
 
@@ -47,6 +49,17 @@ def histories(run_id: str, names: list[str]) -> dict[str, list[float]]:
         steps = {metric.step: metric.value for metric in logged}
         found[name] = [steps[step] for step in sorted(steps)]
     return found
+
+
+@reported
+def comparison_page(run_ids: Sequence[str]) -> str:
+    """How to see some runs side by side in a browser, their params, metrics and charts."""
+    experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
+    runs, among = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), experiments))
+    page = f"/#/compare-runs?runs={runs}&experiments={among}&workflowType=machine_learning"
+    if uri().startswith("http"):
+        return redact(uri()).rstrip("/") + page
+    return f"mlflow ui --backend-store-uri {redact(uri())} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
 def _search(condition: str) -> Iterator[MlflowRun]:

@@ -15,7 +15,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from kdflow import __version__
 from kdflow.data import Dataset
 from kdflow.options import Value, show
-from kdflow.tracking.store import client, experiment_id, redact, reported, uri
+from kdflow.tracking.store import client, experiment_id, reported
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,17 +115,6 @@ class Run:
     def folder(self, folder: Path, path: str) -> None:
         """Saves all files of a folder as artifacts."""
         client().log_artifacts(self.id, str(folder), path)
-
-    @reported
-    def charts(self) -> str:
-        """How to see the charts of all runs of the experiment in a browser."""
-        experiment = client().get_run(self.id).info.experiment_id
-        page = f"/#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning"
-        if uri().startswith("http"):
-            return redact(uri()).rstrip("/") + page
-        return (
-            f"mlflow ui --backend-store-uri {redact(uri())} (in the project: make ui), then http://127.0.0.1:5000{page}"
-        )
 
     @reported
     def artifacts(self) -> str:

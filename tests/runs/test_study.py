@@ -109,6 +109,12 @@ def test_the_compare_run_keeps_tables_and_figures(study, client):
     }
 
 
+def test_the_comparison_page_names_every_run(study):
+    page = tracking.comparison_page([row.run_id for row in study.rows])
+    assert "127.0.0.1" in page
+    assert all(row.run_id in page for row in study.rows)
+
+
 def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
     import torch
 
