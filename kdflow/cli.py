@@ -1,6 +1,5 @@
 """The command line: options from the configs, one call into `study`, errors as one line and an exit code."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kdflow import __version__
+from kdflow import __version__, process
 from kdflow.config import (
     CompareConfig,
     StudentConfig,
@@ -27,10 +26,7 @@ EPILOG = (
 
 def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
-    # Waiting threads that spin steal the core of the thread they wait for; read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    process.prepare()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         kdflow.main(standalone_mode=False)

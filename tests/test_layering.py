@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 
 # A room imports only rooms of lower rank.
 RANKS = {
-    **dict.fromkeys(["__init__", "errors", "rows"], 0),
+    **dict.fromkeys(["__init__", "errors", "rows", "process"], 0),
     **dict.fromkeys(["options", "registry", "checkpoint"], 1),
     "config": 2,
     **dict.fromkeys(["data", "runtime", "schedules"], 3),
