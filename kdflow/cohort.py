@@ -1,4 +1,4 @@
-"""The members of a cohort: each a model, its loss, its optimiser; and the teacher they share."""
+"""The members of a cohort: each a model, its loss, its optimiser; and the step that they make together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from kdflow.config import Recipe
 from kdflow.data.batches import derive_seed
 from kdflow.distillers.base import Activations, Distiller
 from kdflow.evaluate import correct, teacher_kl
-from kdflow.models.frozen import Frozen
+from kdflow.graphed import Graphed
 from kdflow.models.taps import LOGITS, Tapped
 from kdflow.runtime import Runtime
+from kdflow.taught import TaughtBatch
 
 
 @dataclass
@@ -40,50 +41,12 @@ class Member:
 
 
 @dataclass(frozen=True)
-class TaughtBatch:
-    """What a whole cohort is shown in one step.
-
-    Attributes:
-        images: Normalised, `[batch, 3, 32, 32]`.
-        labels: int64 `[batch]`.
-        taught: What the teacher makes of the images; empty without a teacher.
-    """
-
-    images: Tensor
-    labels: Tensor
-    taught: Activations
-
-
-@dataclass(frozen=True)
 class Losses:
     """Means over a batch, scalars; `distill` is zero where there is no distiller."""
 
     total: Tensor
     label: Tensor
     distill: Tensor
-
-
-class SharedTeacher:
-    """The teacher of a cohort: one forward gives all that any member's distiller looks at."""
-
-    def __init__(self, teacher: Frozen | None, cohort: Sequence[Member], runtime: Runtime) -> None:
-        taps = {tap for member in cohort if member.distiller for tap in member.distiller.teacher_taps}
-        if taps and teacher is None:
-            raise ValueError("a member with alpha < 1 needs a teacher")
-        self._teacher = Tapped(runtime.place(teacher).model, taps) if teacher and taps else None
-        self._runtime = runtime
-
-    def teach(self, images: Tensor, labels: Tensor) -> TaughtBatch:
-        """Adds to normalised images what the teacher makes of them."""
-        if self._teacher is None:
-            return TaughtBatch(images, labels, {})
-        with torch.no_grad(), self._runtime.autocast():
-            return TaughtBatch(images, labels, self._teacher(images))
-
-    def close(self) -> None:
-        """Leaves the teacher without hooks."""
-        if self._teacher:
-            self._teacher.close()
 
 
 class MemberTrainer:
@@ -117,8 +80,8 @@ class MemberTrainer:
         )
         self.model.train()
 
-    def step(self, batch: TaughtBatch, *, rate: float) -> Tensor:
-        """One step of gradient descent.
+    def step(self, batch: TaughtBatch, *, rate: float | Tensor) -> Tensor:
+        """One step of gradient descent; on CUDA the rate is a scalar there, so that nothing waits for it.
 
         Returns:
             Sums over the batch `[4]`: loss, label loss, distillation loss, correct answers.
@@ -158,16 +121,16 @@ class MemberTrainer:
     def validate(self, batches: Iterable[TaughtBatch]) -> dict[str, float]:
         """Validation metrics by the names of the design; leaves the model in train mode."""
         self.model.eval()
-        count, sums, closeness = 0, torch.zeros(4), torch.zeros(2)
+        count, sums, closeness = 0, torch.zeros(4, device=self.device), torch.zeros(2, device=self.device)
         for batch in batches:
             with self._runtime.autocast():
                 activations = self._tapped(batch.images)
             logits, taught = activations[LOGITS], batch.taught.get(LOGITS)
             count += len(logits)
-            sums += _sums(self.losses(activations, batch), logits, batch.labels).cpu()
+            sums += _sums(self.losses(activations, batch), logits, batch.labels)
             if taught is not None:
                 kl = teacher_kl(logits, taught) * len(logits)
-                closeness += torch.stack([kl, correct(logits, taught.argmax(1))]).cpu()
+                closeness += torch.stack([kl, correct(logits, taught.argmax(1))])
         self.model.train()
         loss, label_loss, _, hits = (sums / count).tolist()
         metrics = {"val/loss": loss, "val/label_loss": label_loss, "val/accuracy": hits}
@@ -187,6 +150,39 @@ class MemberTrainer:
             self.model.eval()
             distiller.prepare(self._tapped(sample.images), sample.taught)
             distiller.to(self.device)
+
+
+class CohortStep:
+    """One step of all members on the same batch; on CUDA recorded as one graph, and replayed.
+
+    Args:
+        trainers: Of the members.
+        runtime: Device.
+    """
+
+    def __init__(self, trainers: Sequence[MemberTrainer], runtime: Runtime) -> None:
+        self._trainers = trainers
+        self._taps: tuple[str, ...] = ()
+        self._graphed = Graphed(self._step, runtime.device)
+
+    def __call__(self, batch: TaughtBatch, *, rate: float | Tensor, dropout_seed: int) -> Tensor:
+        """Sums over the batch `[members, 4]`, in the order of `MemberTrainer.step`."""
+        torch.manual_seed(dropout_seed)
+        self._taps = tuple(batch.taught)
+        return self._graphed(batch.images, batch.labels, rate, *batch.taught.values())
+
+    def _step(self, images: Tensor, labels: Tensor, rate: float | Tensor, *taught: Tensor) -> Tensor:
+        batch = TaughtBatch(images, labels, dict(zip(self._taps, taught, strict=True)))
+        sums = []
+        for trainer in self._trainers:
+            torch.default_generator.manual_seed(torch.initial_seed())  # the same dropout as if it were alone
+            sums.append(trainer.step(batch, rate=rate))
+        return torch.stack(sums)
+
+
+def teacher_taps(cohort: Sequence[Member]) -> set[str]:
+    """All that the members' distillers look at in the teacher."""
+    return {tap for member in cohort if member.distiller for tap in member.distiller.teacher_taps}
 
 
 def _sums(losses: Losses, logits: Tensor, labels: Tensor) -> Tensor:

@@ -46,7 +46,10 @@ class RuntimeConfig(Checked):
     precision: str = option(
         "auto", "Arithmetic of training; auto takes bf16 where the chip has it.", choices=("auto", "bf16", "fp32")
     )
-    threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=1024, incidental=True)
+    deterministic: bool = option(False, "Only algorithms that repeat themselves on CUDA too; with fp32: the reference.")
+    threads: int = option(
+        0, "CPU threads; 0 tries at the start which number is fastest.", low=0, high=1024, incidental=True
+    )
 
 
 @dataclass(frozen=True)

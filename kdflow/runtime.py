@@ -1,17 +1,24 @@
 """On what a run computes: device, arithmetic, threads."""
 
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdflow.config import RuntimeConfig
 from kdflow.errors import UsageError
 
 Model = TypeVar("Model", bound=nn.Module)
 
+TRIALS, REPEATS = 7, 30
 _BF16_CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
 
 
@@ -24,16 +31,31 @@ class Runtime:
         device: Where to compute.
         dtype: Of convolutions and matrix products in training: bfloat16 or float32.
         threads: CPU threads in use.
+        deterministic: Whether CUDA is held to algorithms that repeat themselves.
     """
 
     seed: int
     device: torch.device
     dtype: torch.dtype
     threads: int
+    deterministic: bool = False
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """All that rounding depends on, beside the versions of libraries."""
+        chip = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+        return chip, str(self.dtype), str(self.threads), str(self.deterministic)
 
     def autocast(self) -> torch.autocast:
-        """A context in which training computes in `dtype`."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+        """A context in which training computes in `dtype`; each weight is used once a step, so no copy is kept."""
+        enabled = self.dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled, cache_enabled=False)
+
+    def scalars(self, values: Sequence[float]) -> Sequence[float | Tensor]:
+        """Numbers as a training step takes them: on CUDA as tensors there, so that nothing waits for them."""
+        if self.device.type == "cuda":
+            return torch.tensor(values, device=self.device).unbind()
+        return values
 
     def own_randomness(self) -> AbstractContextManager[None]:
         """A context in which random numbers can be seeded without a trace outside."""
@@ -61,11 +83,50 @@ def resolve(config: RuntimeConfig) -> Runtime:
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if config.device == "auto" else config.device)
     bf16 = _has_bf16(device) if config.precision == "auto" else config.precision == "bf16"
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if not bf16:
-        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on CUDA too
-    return Runtime(config.seed, device, torch.bfloat16 if bf16 else torch.float32, torch.get_num_threads())
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    if device.type == "cuda":
+        _prepare_cuda(fp32=not bf16, deterministic=config.deterministic)
+    torch.set_num_threads(config.threads or _fastest_threads(device, dtype))
+    return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
+
+
+def cpu_name() -> str:
+    """The processor as the system calls it, and what torch makes of it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return f"{model} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _prepare_cuda(*, fp32: bool, deterministic: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = not fp32  # fp32 means fp32 on CUDA too
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.deterministic = deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's notes on reproducibility
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def _fastest_threads(device: torch.device, dtype: torch.dtype) -> int:
+    """All cores, unless one thread is faster: waiting for a core that others use costs more than it gives.
+
+    Tries convolutions of a student's size in turn on one thread and on all, for some tenths of a second.
+    """
+    every = torch.get_num_threads()
+    if device.type == "cuda" or every == 1:
+        return every
+    images = torch.ones(128, 16, 16, 16, dtype=dtype).to(memory_format=torch.channels_last)
+    weights = torch.ones(16, 16, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    seconds: dict[int, list[float]] = {1: [], every: []}
+    for _ in range(TRIALS):
+        for threads, times in seconds.items():
+            torch.set_num_threads(threads)
+            torch.conv2d(images, weights, padding=1)
+            began = time.perf_counter()
+            for _ in range(REPEATS):
+                torch.conv2d(images, weights, padding=1).relu_()
+            times.append(time.perf_counter() - began)
+    return min(seconds, key=lambda threads: statistics.median(seconds[threads]))
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -18,6 +18,12 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.lr * _SCHEDULES[recipe.schedule](progress)
 
 
+def learning_rates(recipe: Recipe, epoch: int, steps: int) -> list[float]:
+    """The rates of the `steps` steps of an epoch, which is counted from 1."""
+    done = (epoch - 1) * steps
+    return [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
+
+
 def _one_cycle(progress: float) -> float:
     """Up along a cosine from 1/25 for the first 30 %, then down to zero (Smith and Topin 2018, arXiv 1708.07120)."""
     if progress < WARM_UP:

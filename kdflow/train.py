@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdflow.cohort import Member, MemberTrainer, SharedTeacher, TaughtBatch
+from kdflow.cohort import CohortStep, Member, MemberTrainer, teacher_taps
 from kdflow.config import Recipe
 from kdflow.data import Dataset
+from kdflow.data.base import Split
 from kdflow.data.batches import derive_seed, in_order, steps_per_epoch, training_batches
 from kdflow.errors import KdflowError
 from kdflow.models.frozen import Frozen
 from kdflow.models.servable import Normalised
 from kdflow.runtime import Runtime
-from kdflow.schedules import learning_rate
+from kdflow.schedules import learning_rates
+from kdflow.taught import SharedTeacher, TaughtBatch
 
 
 @dataclass(frozen=True)
@@ -81,24 +83,32 @@ def fit(
     """
     train, val = data.train.to(runtime.device), data.val.to(runtime.device)
     normalise = Normalised(data.mean, data.std).to(runtime.device)
-    steps = steps_per_epoch(len(train), recipe.batch_size)
+    stream = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size)
+
+    def shown(batches: Iterable[Split]) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((normalise(batch.images), batch.labels) for batch in batches)
+
     with ExitStack() as hooked:
-        shared_teacher = hooked.enter_context(closing(SharedTeacher(teacher, cohort, runtime)))
+        shared_teacher = SharedTeacher(teacher, teacher_taps(cohort), runtime, stream=stream)
+        hooked.enter_context(closing(shared_teacher))
         sample = shared_teacher.teach(normalise(train.images[:2]), train.labels[:2])
         trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
-        validation = [
-            shared_teacher.teach(normalise(batch.images), batch.labels) for batch in in_order(val, recipe.batch_size)
-        ]
+        step = CohortStep(trainers, runtime)
+        validation = list(shared_teacher.teach_all(shown(in_order(val, recipe.batch_size)), "validation"))
         for epoch in range(1, recipe.epochs + 1):
             began = time.perf_counter()
-            done = (epoch - 1) * steps
-            rates = [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
+            rates = learning_rates(recipe, epoch, steps_per_epoch(len(train), recipe.batch_size))
             augmented = training_batches(
-                train, seed=runtime.seed, epoch=epoch, batch_size=recipe.batch_size, mirrored=data.mirrored
+                train,
+                seed=runtime.seed,
+                epoch=epoch,
+                batch_size=recipe.batch_size,
+                mirrored=data.mirrored,
+                at_once=len(rates) if runtime.device.type == "cuda" else 1,
             )
-            batches = (shared_teacher.teach(normalise(batch.images), batch.labels) for batch in augmented)
+            batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
             with runtime.own_randomness():
-                last = _train_epoch(trainers, batches, rates, (runtime.seed, epoch), on_step)
+                last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), on_step)
             means = (last.sums / last.seen).tolist()
             seconds = time.perf_counter() - began
             pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
@@ -112,24 +122,20 @@ def fit(
 
 
 def _train_epoch(
-    trainers: Sequence[MemberTrainer],
+    step: CohortStep,
     batches: Iterable[TaughtBatch],
-    rates: Sequence[float],
+    rates: Sequence[float | Tensor],
     stream: tuple[int, int],
     on_step: Callable[[Step], None],
 ) -> Step:
     """One pass over the training images; gives the last step, which sums up the epoch."""
-    sums = torch.zeros(len(trainers), 4, device=trainers[0].device)
-    seen = 0
+    sums, seen = torch.zeros(()), 0
     for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        dropout_seed = derive_seed(*stream, number, "dropout")
-        for trainer, row in zip(trainers, sums, strict=True):
-            torch.manual_seed(dropout_seed)
-            row += trainer.step(batch, rate=rate)
+        sums = sums + step(batch, rate=rate, dropout_seed=derive_seed(*stream, number, "dropout"))
         seen += len(batch.labels)
-        step = Step(number, len(rates), seen, sums)
-        on_step(step)
-    return step
+        done = Step(number, len(rates), seen, sums)
+        on_step(done)
+    return done
 
 
 def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 CLASSES = ("red", "green", "blue", "dark")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither find nor leave anything in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def runtime() -> Iterator[Runtime]:
     """CPU, float32, one thread: the setting in which results are promised bit for bit."""

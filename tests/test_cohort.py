@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdflow import distillers
-from kdflow.cohort import Losses, Member, MemberTrainer, SharedTeacher, TaughtBatch
+from kdflow.cohort import Losses, Member, MemberTrainer, teacher_taps
 from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.distillers.soft_targets import soft_target_loss
 from kdflow.models.frozen import Frozen
 from kdflow.runtime import Runtime
+from kdflow.taught import SharedTeacher, TaughtBatch
 from kdflow.train import fit
 
 Tiny = Callable[..., nn.Module]
@@ -35,7 +36,7 @@ def trainer(
     model: nn.Module, alpha: float, runtime: Runtime, teacher: nn.Module | None, **recipe: float
 ) -> tuple[MemberTrainer, TaughtBatch]:
     one = member(model, alpha)
-    batch = SharedTeacher(Frozen(teacher) if teacher else None, [one], runtime).teach(IMAGES, LABELS)
+    batch = SharedTeacher(Frozen(teacher) if teacher else None, teacher_taps([one]), runtime).teach(IMAGES, LABELS)
     return MemberTrainer(one, replace(RECIPE, **recipe), runtime, batch), batch
 
 
@@ -197,14 +198,14 @@ def test_alpha_below_one_asks_for_a_distiller_and_a_teacher(tiny: Tiny, runtime:
     with pytest.raises(ValueError, match=r"^half: alpha = 0.5 needs a distiller$"):
         Member("half", tiny(0), 0.5)
     with pytest.raises(ValueError, match="needs a teacher"):
-        SharedTeacher(None, [member(tiny(0), 0.5)], runtime)
+        SharedTeacher(None, teacher_taps([member(tiny(0), 0.5)]), runtime)
     assert member(tiny(0), 1.0).distiller is None
 
 
 def test_a_cohort_that_learns_from_labels_alone_never_runs_a_teacher(tiny: Tiny, runtime: Runtime) -> None:
     teacher = Frozen(tiny(1))
     teacher.model.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was run"))
-    assert SharedTeacher(teacher, [member(tiny(0), 1.0)], runtime).teach(IMAGES, LABELS).taught == {}
+    assert SharedTeacher(teacher, teacher_taps([member(tiny(0), 1.0)]), runtime).teach(IMAGES, LABELS).taught == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -16,20 +16,21 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 # A room imports only rooms of lower rank.
 RANKS = {
     **dict.fromkeys(["__init__", "errors", "rows", "process"], 0),
-    **dict.fromkeys(["options", "registry", "checkpoint"], 1),
+    **dict.fromkeys(["options", "registry", "checkpoint", "cache", "graphed"], 1),
     "config": 2,
     **dict.fromkeys(["data", "runtime", "schedules"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
-    "cohort": 6,
-    "train": 7,
-    **dict.fromkeys(["teacher", "figures", "progress"], 8),
-    **dict.fromkeys(["report", "catalogue"], 9),
-    "compare": 10,
-    "tracked": 11,
-    "study": 12,
-    "cli": 13,
-    "__main__": 14,
+    "taught": 6,
+    "cohort": 7,
+    "train": 8,
+    **dict.fromkeys(["teacher", "figures", "progress"], 9),
+    **dict.fromkeys(["report", "catalogue"], 10),
+    "compare": 11,
+    "tracked": 12,
+    "study": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 # Only these rooms import these libraries.
 HOMES = {
@@ -38,7 +39,7 @@ HOMES = {
     "rich": {"progress", "report", "catalogue"},
     "matplotlib": {"figures"},
 }
-ENGINE = ["train", "cohort", "evaluate", "schedules", "runtime", "checkpoint", "distillers", "models", "data"]
+ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "distillers", "models", "data"]
 SURFACE = ["tracking", "study", "compare", "report", "figures", "progress", "teacher", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))

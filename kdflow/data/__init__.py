@@ -11,7 +11,7 @@ from torch import Tensor
 from kdflow.config import DataConfig
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
-from kdflow.data.folder import read_folder
+from kdflow.data.decoded import read_decoded
 from kdflow.errors import DataError
 from kdflow.registry import discover
 
@@ -128,5 +128,5 @@ def _is_folder(dataset: str) -> bool:
 
 def _read(config: DataConfig) -> RawData:
     if _is_folder(config.dataset):
-        return read_folder(Path(config.dataset).expanduser(), resize=config.resize)
+        return read_decoded(Path(config.dataset).expanduser(), resize=config.resize)
     return sources[config.dataset](config)

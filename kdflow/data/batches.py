@@ -27,8 +27,8 @@ class Draws:
     left: Tensor
     flip: Tensor
 
-    def select(self, indices: Tensor) -> "Draws":
-        """The draws of the images at int64 `[M]` indices."""
+    def select(self, indices: Tensor | slice) -> "Draws":
+        """The draws of the images at int64 `[M]` indices, or of a slice of them."""
         return Draws(self.top[indices], self.left[indices], self.flip[indices])
 
     def to(self, device: torch.device) -> "Draws":
@@ -83,7 +83,9 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return max(count // batch_size, 1)
 
 
-def training_batches(split: Split, *, seed: int, epoch: int, batch_size: int, mirrored: bool) -> Iterator[Split]:
+def training_batches(
+    split: Split, *, seed: int, epoch: int, batch_size: int, mirrored: bool, at_once: int = 1
+) -> Iterator[Split]:
     """One epoch of shuffled, freshly augmented batches; an incomplete last batch is left out.
 
     Args:
@@ -92,14 +94,17 @@ def training_batches(split: Split, *, seed: int, epoch: int, batch_size: int, mi
         epoch: From 1; each has its own order and draws.
         batch_size: Images a batch.
         mirrored: Whether a mirror image keeps its label.
+        at_once: Batches to augment together, which does not change them: a GPU likes many, a CPU's cache one.
     """
-    indices = order(len(split), seed, epoch)
-    draws = draw(len(split), seed, epoch, mirrored=mirrored)
-    for step in range(steps_per_epoch(len(split), batch_size)):
-        chosen = indices[step * batch_size : (step + 1) * batch_size]
-        there = chosen.to(split.images.device)
-        batch = split.select(there)
-        yield Split(augment(batch.images, draws.select(chosen).to(split.images.device)), batch.labels)
+    device = split.images.device
+    used = steps_per_epoch(len(split), batch_size) * batch_size
+    chosen = order(len(split), seed, epoch)[:used]
+    draws = draw(len(split), seed, epoch, mirrored=mirrored).select(chosen).to(device)
+    chosen = chosen.to(device)
+    for first in range(0, len(chosen), at_once * batch_size):
+        part = slice(first, first + at_once * batch_size)
+        some = split.select(chosen[part])
+        yield from in_order(Split(augment(some.images, draws.select(part)), some.labels), batch_size)
 
 
 def in_order(split: Split, batch_size: int) -> Iterator[Split]:
