@@ -56,6 +56,11 @@ def _describe(spec: Option) -> str:
     return f"{spec.help}  [{allowed}default {show(spec.default) or 'empty'}]"
 
 
+def _bare(spec: Option) -> dict[str, Any]:
+    """What makes `--deterministic` mean `--deterministic true`; other options need their value."""
+    return {"is_flag": False, "flag_value": "true"} if isinstance(spec.default, bool) else {}
+
+
 def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
     """A command with one text option for each option of the config; the config reads and checks the texts."""
 
@@ -69,7 +74,7 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
             run(checked)
 
         params: list[click.Parameter] = [
-            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec))
+            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec), **_bare(spec))
             for name, spec in options(config).items()
         ]
         command = click.Command(run.__name__, callback=callback, params=params, help=run.__doc__)

@@ -46,9 +46,11 @@ class RuntimeConfig(Checked):
     precision: str = option(
         "auto", "Arithmetic of training; auto takes bf16 where the chip has it.", choices=("auto", "bf16", "fp32")
     )
-    deterministic: bool = option(False, "Only algorithms that repeat themselves on CUDA too; with fp32: the reference.")
+    deterministic: bool = option(
+        False, "Hold CUDA to algorithms that repeat themselves; with fp32: the reference.", incidental=True
+    )
     threads: int = option(
-        0, "CPU threads; 0 tries at the start which number is fastest.", low=0, high=1024, incidental=True
+        0, "CPU threads; 0 tries at the start whether one or all are faster.", low=0, high=1024, incidental=True
     )
 
 

@@ -49,11 +49,11 @@ def final_scores(model: Servable, data: Dataset, *, device: torch.device = CPU) 
 
 def score(model: Servable, split: Split, *, device: torch.device = CPU) -> tuple[float, float]:
     """Accuracy (a fraction) and mean cross-entropy (nats) of a registered model on raw images."""
-    hits, loss = 0, 0.0
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
     with torch.inference_mode():
-        for batch in in_order(split, BATCH_SIZE):
-            batch = batch.to(device)
+        for batch in in_order(split.to(device), BATCH_SIZE):
             probabilities = model(batch.images.permute(0, 2, 3, 1))
-            hits += int(correct(probabilities, batch.labels))
-            loss += float(functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch.labels, reduction="sum"))
+            loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch.labels, reduction="sum")
+            sums += torch.stack([correct(probabilities, batch.labels), loss])
+    hits, loss = sums.tolist()
     return hits / len(split), loss / len(split)

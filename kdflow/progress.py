@@ -44,17 +44,15 @@ class TrainingProgress:
         self._bars.stop()
 
     def step(self, step: Step) -> None:
-        """Moves the bar; reads the running loss only when it will be shown."""
+        """Moves the bar now and then; on CUDA without the running loss, as reading it would make the device wait."""
         if not console.is_terminal or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
             return
-        means = (step.sums / step.seen).T.tolist()
-        losses, accuracies = (" ".join(map(form.format, means[row])) for form, row in (("{:.2f}", 0), ("{:.1%}", 3)))
         self._bars.update(
             self._bar,
             description=f"{self._title} epoch {self._epoch}/{self._epochs}",
             total=step.of,
             completed=step.number,
-            now=f"loss {losses}, accuracy {accuracies}",
+            now="" if step.sums.is_cuda else _so_far(step),
         )
 
     def epoch(self, epoch: Epoch) -> None:
@@ -66,3 +64,9 @@ class TrainingProgress:
         ]
         seconds = epoch.metrics[0]["speed/epoch_seconds"]
         console.print(f"epoch {epoch.number:2}/{self._epochs}  {'  |  '.join(parts)}  ({seconds:.1f} s)", markup=False)
+
+
+def _so_far(step: Step) -> str:
+    means = (step.sums / step.seen).T.tolist()
+    losses, accuracies = (" ".join(map(form.format, means[row])) for form, row in (("{:.2f}", 0), ("{:.1%}", 3)))
+    return f"loss {losses}, accuracy {accuracies}"

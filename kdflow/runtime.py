@@ -86,7 +86,8 @@ def resolve(config: RuntimeConfig) -> Runtime:
     dtype = torch.bfloat16 if bf16 else torch.float32
     if device.type == "cuda":
         _prepare_cuda(fp32=not bf16, deterministic=config.deterministic)
-    torch.set_num_threads(config.threads or _fastest_threads(device, dtype))
+    if config.threads or not (config.deterministic or device.type == "cuda"):
+        torch.set_num_threads(config.threads or _fastest_threads(dtype))
     return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
 
 
@@ -107,13 +108,13 @@ def _prepare_cuda(*, fp32: bool, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)
 
 
-def _fastest_threads(device: torch.device, dtype: torch.dtype) -> int:
+def _fastest_threads(dtype: torch.dtype) -> int:
     """All cores, unless one thread is faster: waiting for a core that others use costs more than it gives.
 
     Tries convolutions of a student's size in turn on one thread and on all, for some tenths of a second.
     """
     every = torch.get_num_threads()
-    if device.type == "cuda" or every == 1:
+    if every == 1:
         return every
     images = torch.ones(128, 16, 16, 16, dtype=dtype).to(memory_format=torch.channels_last)
     weights = torch.ones(16, 16, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)

@@ -58,7 +58,7 @@ class SharedTeacher:
         return TaughtBatch(images, labels, self._forward(images))
 
     def teach_all(self, batches: Iterable[tuple[Tensor, Tensor]], part: str) -> Iterator[TaughtBatch]:
-        """Teaches batches of equal size; the logits of a part that has been taught before are read, not computed.
+        """Teaches all batches; the logits of a part that has been taught before are read, not computed.
 
         Args:
             batches: Normalised images and labels, the same each time for the same stream and part.

@@ -104,7 +104,7 @@ def fit(
                 epoch=epoch,
                 batch_size=recipe.batch_size,
                 mirrored=data.mirrored,
-                at_once=len(rates) if runtime.device.type == "cuda" else 1,
+                at_once=runtime.device.type == "cuda",
             )
             batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
             with runtime.own_randomness():

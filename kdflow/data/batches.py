@@ -84,7 +84,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, *, seed: int, epoch: int, batch_size: int, mirrored: bool, at_once: int = 1
+    split: Split, *, seed: int, epoch: int, batch_size: int, mirrored: bool, at_once: bool = False
 ) -> Iterator[Split]:
     """One epoch of shuffled, freshly augmented batches; an incomplete last batch is left out.
 
@@ -94,15 +94,16 @@ def training_batches(
         epoch: From 1; each has its own order and draws.
         batch_size: Images a batch.
         mirrored: Whether a mirror image keeps its label.
-        at_once: Batches to augment together, which does not change them: a GPU likes many, a CPU's cache one.
+        at_once: Augment all batches together, which does not change them: quicker on a GPU, slower on a CPU.
     """
     device = split.images.device
     used = steps_per_epoch(len(split), batch_size) * batch_size
     chosen = order(len(split), seed, epoch)[:used]
     draws = draw(len(split), seed, epoch, mirrored=mirrored).select(chosen).to(device)
     chosen = chosen.to(device)
-    for first in range(0, len(chosen), at_once * batch_size):
-        part = slice(first, first + at_once * batch_size)
+    size = used if at_once else batch_size
+    for first in range(0, used, size):
+        part = slice(first, first + size)
         some = split.select(chosen[part])
         yield from in_order(Split(augment(some.images, draws.select(part)), some.labels), batch_size)
 
