@@ -51,7 +51,8 @@ def score(model: Servable, split: Split, *, device: torch.device = CPU) -> tuple
     """Accuracy (a fraction) and mean cross-entropy (nats) of a registered model on raw images."""
     sums = torch.zeros(2, dtype=torch.float64, device=device)
     with torch.inference_mode():
-        for batch in in_order(split.to(device), BATCH_SIZE):
+        for batch in in_order(split, BATCH_SIZE):
+            batch = batch.to(device)
             probabilities = model(batch.images.permute(0, 2, 3, 1))
             loss = functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch.labels, reduction="sum")
             sums += torch.stack([correct(probabilities, batch.labels), loss])
