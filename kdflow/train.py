@@ -83,7 +83,8 @@ def fit(
     """
     train, val = data.train.to(runtime.device), data.val.to(runtime.device)
     normalise = Normalised(data.mean, data.std).to(runtime.device)
-    stream = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size)
+    # Images of unknown origin cannot be recognised again.
+    stream = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size) if data.digest else ()
 
     def shown(batches: Iterable[Split]) -> Iterator[tuple[Tensor, Tensor]]:
         return ((normalise(batch.images), batch.labels) for batch in batches)
