@@ -15,8 +15,11 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python "$$@"; } || \
 	$(BIN)/python -m pip install "$$@"; }; install
 
+# torchdistill, to compare with, has an environment of its own (6 GB); a quick benchmark does without.
+TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
+
 .DEFAULT_GOAL := help
-.PHONY: help study ui test test-all lint lock clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -31,6 +34,12 @@ ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=500
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" \
 		--backend-store-uri "$$store" --default-artifact-root "$(CURDIR)/mlruns"
+
+bench: .venv/.installed $(TORCHDISTILL) ## speed, each figure beside its target: a quarter of an hour; DATASET=digits, ARGS=--quick
+	@$(BIN)/python benchmarks/bench.py --dataset "$(DATASET)" $(ARGS)
+
+bench-gpu: .venv/.installed $(TORCHDISTILL) ## the same on a CUDA device
+	@$(BIN)/python benchmarks/bench.py --device cuda --dataset "$(DATASET)" $(ARGS)
 
 test: lint ## all checks and the tests that take seconds
 	$(IN_VENV) $(BIN)/python -m pytest
@@ -54,7 +63,7 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
 
 clean: ## removes the environment and all caches; never runs, models or data
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-torchdistill .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find kdflow tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/.made:
@@ -75,3 +84,10 @@ clean: ## removes the environment and all caches; never runs, models or data
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# Where it cannot be had, the benchmark says so and goes on.
+.venv-torchdistill/.installed: .venv/.made benchmarks/torchdistill.txt
+	@$(BIN)/python -m venv .venv-torchdistill
+	@{ { test -x $(BIN)/uv && $(BIN)/uv pip install --python .venv-torchdistill/bin/python -r benchmarks/torchdistill.txt; } || \
+	.venv-torchdistill/bin/python -m pip install -r benchmarks/torchdistill.txt; } && touch $@ || \
+	echo "torchdistill cannot be installed: the comparison with it will be left out" >&2

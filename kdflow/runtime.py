@@ -105,7 +105,7 @@ def _prepare_cuda(*, fp32: bool, deterministic: bool) -> None:
     torch.backends.cudnn.deterministic = deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's notes on reproducibility
-    torch.use_deterministic_algorithms(deterministic)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)  # torch names what it cannot repeat
 
 
 def _fastest_threads(dtype: torch.dtype) -> int:

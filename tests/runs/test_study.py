@@ -132,6 +132,29 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same(study, monkeypatch):
+    import torch
+
+    from kdflow.checkpoint import read_weights
+    from kdflow.study import run_student
+    from kdflow.taught import SharedTeacher
+
+    asked = []
+
+    def forward(self, images, _forward=SharedTeacher._forward):
+        asked.append(len(images))
+        return _forward(self, images)
+
+    monkeypatch.setattr(SharedTeacher, "_forward", forward)
+    in_study = next(row for row in study.rows if row.alpha == 0.5)
+    teacher = next(row for row in study.rows if row.role == "teacher")
+    alone = run_student(student_config(alpha=0.5, teacher=teacher.run_id))
+    assert asked == [2], "only the sample that a distiller learns shapes from"
+    with tracking.weights_of(alone.run_id) as one, tracking.weights_of(in_study.run_id) as other:
+        ours, theirs = read_weights(one), read_weights(other)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 @pytest.mark.parametrize("moment", ["params", "dataset", "text"])
 @pytest.mark.parametrize(("interruption", "status"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")])
 def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, monkeypatch, moment, interruption, status):

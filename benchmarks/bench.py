@@ -1,0 +1,149 @@
+"""How fast kdflow is, against other ways to do the same and against what the machine can do.
+
+    python benchmarks/bench.py --dataset digits            # a quarter of an hour on two cores; --quick takes minutes
+    python benchmarks/bench.py --device cuda               # on a GPU
+
+Every comparison is between programs that take turns within one run, each in a process of its own that lives as long as
+the run, every other round in reversed order: a shared machine's good and bad minutes fall on all alike. Only ratios
+are to be trusted; seconds are those of this machine at this time.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+from measuring import machine, report, sample
+from measuring.context import Bench
+from measuring.worker import WorkerFailed
+from sections import epochs, exact, floor, growth, likeness, startup, study, tracking
+
+from kdflow.config import STUDENT_RECIPE, DataConfig
+from kdflow.data import Dataset, load
+from kdflow.errors import KdflowError
+
+SECTIONS = {
+    "epochs": epochs.against_others,
+    "study": study.whole_study,
+    "cohorts": epochs.cohorts,
+    "floor": floor.floor,
+    "growth": growth.growth,
+    "tracking": tracking.tracking,
+    "startup": startup.startup,
+    "accuracy": likeness.likeness,
+    "exact": exact.exact,
+    "full-study": study.full_study,
+}
+BY_DEFAULT = ("epochs", "study", "cohorts", "floor", "growth", "tracking", "startup", "accuracy")
+QUICKLY = ("epochs", "study", "cohorts", "tracking", "startup", "accuracy")
+ON_CUDA = ("epochs", "study", "cohorts", "accuracy")
+TORCHDISTILL = Path(".venv-torchdistill/bin/python")
+
+
+@click.command()
+@click.option("--dataset", default="digits", show_default=True, help="Data set, as for `kdflow study`.")
+@click.option("--data-dir", default="data", show_default=True, help="Where downloaded archives are kept.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--sections", default="", help=f"Some of {','.join(SECTIONS)}.")
+@click.option("--steps", default=0, help="Steps of an epoch, of 128 images; default 30, 351 on CUDA, 5 with --quick.")
+@click.option("--rounds", default=0, help="Turns of each program; default 5, 3 with --quick.")
+@click.option("--tutorial-threads", default=0, help="CPU threads of the others; 0 is torch's choice.")
+@click.option("--quick", is_flag=True, help="Smaller; without torchdistill, floor and growth.")
+@click.option("--full-study", is_flag=True, help="Run the whole study once, too.")
+@click.option(
+    "--torchdistill", type=click.Path(path_type=Path), default=TORCHDISTILL, help="Python of its environment."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), show_default=True)
+def main(**options: Any) -> None:
+    """Prints markdown tables and writes their figures as JSON."""
+    began = time.monotonic()
+    sections = _sections(options)
+    if warning := machine.busy():
+        click.echo(f"warning: {warning}", err=True)
+    with TemporaryDirectory(prefix="kdflow-bench-") as folder:
+        bench, facts = _prepare(options, Path(folder))
+        print(f"{machine.phrase(facts)}\n")
+        found: dict[str, report.Section] = {}
+        for name in sections:
+            found[name] = _measured(bench, name)
+            print(found[name].markdown(), flush=True)
+            # What is done is kept.
+            report.write(options["out"], {**facts, "minutes": (time.monotonic() - began) / 60}, found)
+    print(f"Figures: {options['out']}")
+    sys.exit(any(section.failed for section in found.values()))
+
+
+def _sections(options: dict[str, Any]) -> list[str]:
+    chosen = options["sections"].split(",") if options["sections"] else []
+    for name in chosen:
+        if name not in SECTIONS:
+            raise click.BadParameter(f"--sections: there is no {name!r}: choose from {', '.join(SECTIONS)}")
+    default = ON_CUDA if options["device"] == "cuda" else QUICKLY if options["quick"] else BY_DEFAULT
+    return [*(chosen or default), *(["full-study"] if options["full_study"] else [])]
+
+
+def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, Any]]:
+    """Reads the data set once, and writes what the programs will read."""
+    cuda, quick = options["device"] == "cuda", options["quick"]
+    steps = options["steps"] or (351 if cuda else 5 if quick else 30)
+    dataset = str(Path(options["dataset"]).resolve()) if Path(options["dataset"]).is_dir() else options["dataset"]
+    data_dir = str(Path(options["data_dir"]).resolve())
+    # No program finds what an earlier run has kept.
+    os.environ |= {"XDG_CACHE_HOME": str(folder / "cache"), "MPLCONFIGDIR": str(folder / "matplotlib")}
+    began = time.perf_counter()
+    data = load(DataConfig(dataset=dataset, data_dir=data_dir))
+    load_seconds = time.perf_counter() - began
+    part = sample.shrink(data, steps * STUDENT_RECIPE.batch_size)
+    sample.write(part, folder / "sample.npz")
+    sample.write(data, folder / "whole.npz")
+    torchdistill = _environment(options["torchdistill"], quick=quick)
+    bench = Bench(
+        folder=folder,
+        sample=folder / "sample.npz",
+        whole=folder / "whole.npz",
+        dataset=dataset,
+        data_dir=data_dir,
+        train=len(part.train),
+        load_seconds=load_seconds,
+        device=options["device"],
+        rounds=options["rounds"] or (3 if quick else 5),
+        tutorial_threads=options["tutorial_threads"],
+        quick=quick,
+        torchdistill=torchdistill,
+        say=lambda line: click.echo(f"  {line}", err=True),
+    )
+    chosen = ("device", "sections", "steps", "rounds", "tutorial_threads", "quick", "full_study")
+    return bench, {
+        **machine.describe(),
+        "dataset": data.name,
+        "images": {"whole": _sizes(data), "sample": _sizes(part)},
+        "rounds": bench.rounds,
+        "arguments": {name: options[name] for name in chosen},
+    }
+
+
+def _sizes(data: Dataset) -> dict[str, int]:
+    return {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
+
+
+def _environment(python: Path, *, quick: bool) -> Path | str:
+    if quick:
+        return "left out by --quick"
+    # Not resolved: an environment's python is a link.
+    return python.absolute() if python.exists() else f"{python} is not there; `make bench` sets it up"
+
+
+def _measured(bench: Bench, name: str) -> report.Section:
+    click.echo(f"{name}:", err=True)
+    try:
+        return SECTIONS[name](bench)
+    except (WorkerFailed, KdflowError, RuntimeError) as error:
+        # The other tables are worth having.
+        return report.Section(f"{name}: FAILED", (), notes=[str(error)], failed=True)
+
+
+if __name__ == "__main__":
+    main()

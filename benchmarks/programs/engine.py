@@ -1,0 +1,12 @@
+"""The worker that trains with kdflow, in the process that `kdflow` would be."""
+
+from measuring.worker import serve
+
+from kdflow import process
+
+if __name__ == "__main__":
+    process.prepare()
+    # Only now torch, which reads what `prepare` settled.
+    from measuring.fitting import rounds
+
+    serve(rounds)
