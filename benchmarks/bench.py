@@ -49,7 +49,7 @@ TORCHDISTILL = Path(".venv-torchdistill/bin/python")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--sections", default="", help=f"Some of {','.join(SECTIONS)}.")
 @click.option("--steps", default=0, help="Steps of an epoch, of 128 images; default 30, 351 on CUDA, 5 with --quick.")
-@click.option("--rounds", default=0, help="Turns of each program; default 5, 3 with --quick.")
+@click.option("--rounds", default=0, help="Turns of each program; 5 by default.")
 @click.option("--tutorial-threads", default=0, help="CPU threads of the others; 0 is torch's choice.")
 @click.option("--quick", is_flag=True, help="Smaller; without torchdistill, floor and growth.")
 @click.option("--full-study", is_flag=True, help="Run the whole study once, too.")
@@ -109,7 +109,7 @@ def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, An
         train=len(part.train),
         load_seconds=load_seconds,
         device=options["device"],
-        rounds=options["rounds"] or (3 if quick else 5),
+        rounds=options["rounds"] or 5,
         tutorial_threads=options["tutorial_threads"],
         quick=quick,
         torchdistill=torchdistill,

@@ -5,8 +5,8 @@ Nothing depends on what is kept: the folder can be deleted at any time, and what
 
 import hashlib
 import os
-import pickle
 import tempfile
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +19,8 @@ from kdflow import __version__
 
 LIMIT = 4 << 30
 """Bytes on disk above which what was not used for longest is deleted."""
+PART, STALE = ".part", 24 * 3600.0
+"""Ending of a file that is being written, and the seconds after which nobody can be writing it any more."""
 
 
 def folder() -> Path:
@@ -33,15 +35,16 @@ def key(*parts: object) -> str:
 
 def load(name: str) -> dict[str, Tensor] | None:
     """The tensors kept under a name, mapped into memory; None if there are none, or if they were damaged."""
-    path = folder() / f"{name}.pt"
     try:
+        path = folder() / f"{name}.pt"
         kept = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         tensors: dict[str, Tensor] = kept["tensors"]
         if kept["sha256"] != fingerprint(tensors):
             return None
-        os.utime(path)
-    except (OSError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, pickle.UnpicklingError):
+    except Exception:  # torch raises whatever damaged bytes make it run into
         return None
+    with suppress(OSError):  # someone else's file can be read all the same
+        os.utime(path)
     return tensors
 
 
@@ -49,7 +52,7 @@ def save(name: str, tensors: Mapping[str, Tensor]) -> None:
     """Keeps tensors under a name, at once or not at all; says so if there is no room for them."""
     try:
         folder().mkdir(parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(suffix=".part", dir=folder())
+        handle, path = tempfile.mkstemp(suffix=PART, dir=folder())
         try:
             with os.fdopen(handle, "wb") as file:
                 torch.save({"sha256": fingerprint(tensors), "tensors": dict(tensors)}, file)
@@ -60,7 +63,7 @@ def save(name: str, tensors: Mapping[str, Tensor]) -> None:
         _trim()
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = str(error).partition("\n")[0]
-        warnings.warn(f"{folder()} cannot keep anything ({reason}): it will be made again next time", stacklevel=2)
+        warnings.warn(f"the cache cannot keep anything ({reason}): it will be made again next time", stacklevel=2)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -73,11 +76,18 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _trim() -> None:
-    kept = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder().glob("*.pt"))
-    excess = sum(size for _, size, _ in kept) - LIMIT
-    for _, size, path in kept:
+    """Deletes what was not used for longest, and what killed processes left half written."""
+    kept, excess = [], -LIMIT
+    for path in folder().iterdir():
+        with suppress(FileNotFoundError):  # another process may have been quicker
+            facts = path.stat()
+            if path.suffix == PART and time.time() - facts.st_mtime > STALE:
+                path.unlink()
+            elif path.suffix == ".pt":
+                kept.append((facts.st_mtime, facts.st_size, path))
+                excess += facts.st_size
+    for _, size, path in sorted(kept):
         if excess <= 0:
             break
-        with suppress(FileNotFoundError):  # another process may have been quicker
-            path.unlink()
+        path.unlink(missing_ok=True)
         excess -= size

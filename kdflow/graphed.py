@@ -1,5 +1,6 @@
 """A function of tensors as a CUDA graph: one launch instead of hundreds."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 Output = TypeVar("Output", Tensor, Mapping[str, Tensor])
+Shapes = tuple[torch.Size, ...]
 
 WARM_UP = 3
 """Ordinary calls before recording, in which libraries choose their algorithms and optimisers make their state."""
@@ -15,8 +17,8 @@ WARM_UP = 3
 class Graphed(Generic[Output]):
     """Calls a function; on CUDA it is recorded at the fourth call, and only replayed from then on.
 
-    The function must do the same work each time, without waiting for the device. Tensors of other shapes than those it
-    was recorded with are computed the ordinary way.
+    The function must do the same work each time, without waiting for the device. Tensors of other shapes make a
+    recording of their own.
 
     Args:
         function: Takes and gives tensors; on other devices than CUDA anything.
@@ -26,26 +28,20 @@ class Graphed(Generic[Output]):
     def __init__(self, function: Callable[..., Output], device: torch.device) -> None:
         self._function: Callable[..., Output] = function
         self._device = device
-        self._calls = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: tuple[Tensor, ...] = ()
-        self._output: Output
+        self._calls: Counter[Shapes] = Counter()
+        self._recordings: dict[Shapes, _Recording[Output]] = {}
 
     def __call__(self, *inputs: Any) -> Output:
         """The function's result."""
         if self._device.type != "cuda":
             return self._function(*inputs)
-        self._calls += 1
-        if self._calls <= WARM_UP:
+        shapes = tuple(tensor.shape for tensor in inputs)
+        self._calls[shapes] += 1
+        if self._calls[shapes] <= WARM_UP:
             return self._aside(*inputs)
-        if self._graph is None:
-            self._graph = self._record(inputs)
-        if any(place.shape != value.shape for place, value in zip(self._inputs, inputs, strict=True)):
-            return self._aside(*inputs)
-        for place, value in zip(self._inputs, inputs, strict=True):
-            place.copy_(value)
-        self._graph.replay()
-        return _copy(self._output)
+        if shapes not in self._recordings:
+            self._recordings[shapes] = _Recording(self._function, inputs)
+        return self._recordings[shapes].replay(inputs)
 
     def _aside(self, *inputs: Tensor) -> Output:
         """A call on a stream of its own, as recording needs it (torch's notes on CUDA graphs)."""
@@ -56,12 +52,22 @@ class Graphed(Generic[Output]):
         current.wait_stream(stream)
         return output
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> torch.cuda.CUDAGraph:
+
+class _Recording(Generic[Output]):
+    """A function's work on tensors in fixed places."""
+
+    def __init__(self, function: Callable[..., Output], inputs: tuple[Tensor, ...]) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._output = self._function(*self._inputs)
-        return graph
+        self._graph = torch.cuda.CUDAGraph()
+        self._output: Output
+        with torch.cuda.graph(self._graph):
+            self._output = function(*self._inputs)
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> Output:
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value)
+        self._graph.replay()
+        return _copy(self._output)
 
 
 def _copy(output: Output) -> Output:

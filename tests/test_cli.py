@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kdflow import cli, study
+from kdflow.config import StudentConfig
 from kdflow.errors import DataError, KdflowError, TeacherError, TrackingError
 
 
@@ -104,6 +105,39 @@ def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, capsys):
     for alpha, lr in (("0", "0.001"), ("0.0", "1e-3"), ("0.00", ".001")):
         assert run(monkeypatch, capsys, "student", "--alpha", alpha, "--lr", lr)[0] == 0
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ((), False),
+        (("--deterministic",), True),
+        (("--deterministic", "true"), True),
+        (("--deterministic=true",), True),
+        (("--deterministic", "false"), False),
+        (("--deterministic=false",), False),
+        (("--deterministic", "--alpha", "0.25"), True),
+        (("--alpha", "0.25", "--deterministic"), True),
+        (("--deterministic", "no", "--alpha", "0.25"), False),
+    ],
+)
+def test_an_option_that_is_true_or_false_alone_means_true(monkeypatch, capsys, arguments, meant):
+    seen = []
+    monkeypatch.setattr(study, "run_student", seen.append)
+    assert run(monkeypatch, capsys, "student", *arguments) == (0, "")
+    (config,) = seen
+    assert config.runtime.deterministic is meant
+    assert config.alpha == (0.25 if "--alpha" in arguments else StudentConfig().alpha)
+
+
+@pytest.mark.parametrize("command", ["study", "teacher", "student"])
+@pytest.mark.parametrize("flag", ["--deterministic", "--flip", "--resize", "--augment-val"])
+def test_every_command_takes_its_flags_alone(monkeypatch, capsys, command, flag):
+    seen = []
+    monkeypatch.setattr(study, f"run_{command}", seen.append)
+    for value in ((), ("true",), ("false",)):
+        assert run(monkeypatch, capsys, command, flag, *value)[0] == 0
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_list_shows_every_name_and_knob(monkeypatch, capsys):

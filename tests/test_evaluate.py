@@ -1,5 +1,6 @@
 """How a model is judged: values by hand, and each split read once."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.evaluate import correct, final_scores, score, teacher_kl
 from kdflow.models.servable import Servable
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="scores on CUDA need a CUDA device")
 
 
 @pytest.fixture
@@ -53,6 +56,26 @@ def test_the_size_of_batches_does_not_change_a_score(
     whole = score(served, data.train)
     monkeypatch.setattr(evaluate, "BATCH_SIZE", 7)
     assert score(served, data.train) == pytest.approx(whole)
+
+
+def test_a_score_is_two_plain_numbers_without_gradients(served: Servable, data: Dataset) -> None:
+    assert [type(number) for number in score(served, data.val)] == [float, float]
+    assert all(parameter.grad is None for parameter in served.parameters())
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), pytest.param(torch.device("cuda"), marks=needs_cuda)])
+def test_accuracy_over_many_batches_is_counted_exactly(
+    colours: Callable[[int, int], Split], monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    class Red(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([0.7, 0.1, 0.1, 0.1], device=images.device).expand(len(images), 4)
+
+    monkeypatch.setattr(evaluate, "BATCH_SIZE", 3)
+    split = colours(1001, 0)
+    accuracy, loss = score(Red(), split, device=device)  # type: ignore[arg-type]
+    assert accuracy == 251 / 1001
+    assert loss == pytest.approx(-(251 * math.log(0.7) + 750 * math.log(0.1)) / 1001, rel=1e-6)
 
 
 def test_a_model_that_is_sure_and_wrong_has_a_large_but_finite_loss(data: Dataset) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from kdflow.config import Recipe
-from kdflow.schedules import WARM_UP, learning_rate
+from kdflow.schedules import WARM_UP, learning_rate, learning_rates
 
 STEPS = 1000
 
@@ -50,3 +50,20 @@ def test_every_schedule_scales_with_the_peak_and_never_exceeds_it(schedule: str)
     small, large = trace(schedule, 0.1), trace(schedule, 0.3)
     assert large == pytest.approx([3 * rate for rate in small])
     assert 0 <= min(small) <= max(small) <= 0.1 + 1e-12
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 7), (3, 1), (10, 351)])
+def test_the_rates_of_all_epochs_are_the_schedule_step_by_step(schedule: str, epochs: int, steps: int) -> None:
+    recipe = Recipe(schedule=schedule, lr=0.1, epochs=epochs)
+    rates = [learning_rates(recipe, epoch, steps) for epoch in range(1, epochs + 1)]
+    assert all(len(of_epoch) == steps for of_epoch in rates)
+    whole = [rate for of_epoch in rates for rate in of_epoch]
+    assert whole == [learning_rate(recipe, done / (epochs * steps)) for done in range(epochs * steps)]
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_the_last_step_of_the_last_epoch_still_learns(schedule: str) -> None:
+    recipe = Recipe(schedule=schedule, lr=0.1, epochs=10)
+    last = learning_rates(recipe, 10, 100)
+    assert 0 < last[-1] < last[-2] < 1e-5

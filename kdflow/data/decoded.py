@@ -13,7 +13,7 @@ from kdflow import cache
 from kdflow.data.base import RawData, Split
 from kdflow.data.folder import read_folder
 
-INPUTS = ("train-*.parquet", "test-*.parquet", "train/*", "test/*", "train/*/*", "test/*/*")
+INPUTS = ("*.parquet", "train/*", "test/*", "train/*/*", "test/*/*")
 
 
 def read_decoded(folder: Path, *, resize: bool) -> RawData:

@@ -31,8 +31,18 @@ def numbered(count: int) -> Split:
     return Split(some_images(count), torch.arange(count))
 
 
-def epoch_of(split: Split, *, seed: int = 0, epoch: int = 1, batch_size: int = 4, mirrored: bool = True) -> list[Split]:
-    return list(training_batches(split, seed=seed, epoch=epoch, batch_size=batch_size, mirrored=mirrored))
+def epoch_of(
+    split: Split,
+    *,
+    seed: int = 0,
+    epoch: int = 1,
+    batch_size: int = 4,
+    mirrored: bool = True,
+    at_once: bool = False,
+) -> list[Split]:
+    return list(
+        training_batches(split, seed=seed, epoch=epoch, batch_size=batch_size, mirrored=mirrored, at_once=at_once)
+    )
 
 
 def same(one: list[Split], other: list[Split]) -> bool:
@@ -134,6 +144,19 @@ def test_an_image_keeps_its_label_and_its_draw_whatever_the_batch_size() -> None
     small, large = epoch_of(split, batch_size=3), epoch_of(split, batch_size=12)
     assert torch.equal(torch.cat([batch.images for batch in small]), large[0].images)
     assert torch.equal(torch.cat([batch.labels for batch in small]), large[0].labels)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize(("count", "batch_size"), [(12, 4), (14, 4), (3, 4), (1, 4), (5, 1), (4, 4)])
+def test_augmenting_all_batches_at_once_changes_none(count: int, batch_size: int, mirrored: bool) -> None:
+    split = numbered(count)
+    one_by_one, at_once = (
+        epoch_of(split, seed=3, epoch=2, batch_size=batch_size, mirrored=mirrored, at_once=at_once)
+        for at_once in (False, True)
+    )
+    assert same(one_by_one, at_once)
+    for ours, theirs in zip(one_by_one, at_once, strict=True):
+        assert ours.images.stride() == theirs.images.stride()
 
 
 def test_evaluation_sees_every_image_once_in_order_and_untouched() -> None:
