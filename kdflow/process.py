@@ -11,7 +11,7 @@ _KEEP = 1 << 30
 def prepare() -> None:
     """Settles what cannot be changed once torch runs; what the environment already says is left alone."""
     # Waiting threads that spin for long steal the core of the thread they wait for.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     _keep_freed_memory()

@@ -12,7 +12,7 @@ import pytest
 from kdflow import process
 
 DEFAULTS = {
-    "GOMP_SPINCOUNT": "10000",
+    "GOMP_SPINCOUNT": "1000",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
@@ -51,7 +51,7 @@ def test_freed_memory_below_a_gigabyte_is_kept(told: list[tuple[int, int]]) -> N
 def test_a_system_without_mallopt_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
     process.prepare()
-    assert os.environ["GOMP_SPINCOUNT"] == "10000"
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
 
 
 @pytest.mark.parametrize("call", ["from kdflow import process; process.prepare()", "import kdflow.cli"])

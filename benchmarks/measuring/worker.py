@@ -107,10 +107,10 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """The other end.
+    """The other end. The process starts when it is first waited for, so that none sets up while another does.
 
     Args:
-        program: File in `programs/`, or anywhere by its full path, without its ending.
+        program: File in `programs/`, without its ending.
         orders: See there.
         python: The environment to run it in.
         environment: More variables.
@@ -125,15 +125,10 @@ class Worker:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.program = Path(program).name
-        self._log = (orders.sample.parent / f"{Path(program).name}-{id(self)}.log").open("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            [python, str(BENCHMARKS / "programs" / f"{program}.py"), orders.to_json()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env=worker_environment(environment),
-        )
+        self._command = [python, str(BENCHMARKS / "programs" / f"{program}.py"), orders.to_json()]
+        self._environment = worker_environment(environment)
+        self._log = (orders.sample.parent / f"{self.program}-{id(self)}.log").open("w+", encoding="utf-8")
+        self._process: subprocess.Popen[str] | None = None
         self.about: Reply = {}
 
     def __enter__(self) -> Self:
@@ -143,12 +138,21 @@ class Worker:
         self.close()
 
     def wait_ready(self) -> Self:
-        """Waits for the end of the set-up.
+        """Starts the process, once, and waits for the end of its set-up.
 
         Raises:
             WorkerFailed: there will be none.
         """
-        self.about = self._read()
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                text=True,
+                env=self._environment,
+            )
+            self.about = self._read()
         return self
 
     def round(self, job: str) -> Reply:
@@ -157,6 +161,7 @@ class Worker:
         Raises:
             WorkerFailed: the worker ended instead.
         """
+        assert self._process
         assert self._process.stdin
         self._process.stdin.write(f"round {job}\n")
         self._process.stdin.flush()
@@ -164,6 +169,9 @@ class Worker:
 
     def close(self) -> None:
         """Ends the process: politely, then not."""
+        if self._process is None:
+            self._log.close()
+            return
         assert self._process.stdin
         assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):
@@ -177,6 +185,7 @@ class Worker:
         self._log.close()
 
     def _read(self) -> Reply:
+        assert self._process
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:

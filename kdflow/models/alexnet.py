@@ -34,14 +34,11 @@ class AlexNet(nn.Module):
         super().__init__()
         one, two, three, four, five = widths
         self.features = nn.Sequential(
-            *convolution(3, one),
-            nn.MaxPool2d(2),
-            *convolution(one, two),
-            nn.MaxPool2d(2),
+            *convolution(3, one, pooled=True),
+            *convolution(one, two, pooled=True),
             *convolution(two, three),
             *convolution(three, four),
-            *convolution(four, five),
-            nn.MaxPool2d(2),
+            *convolution(four, five, pooled=True),
         )
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
@@ -70,11 +67,16 @@ class ImageNetAlexNet(nn.Module):
         return self.net(functional.interpolate(images, size=(IMAGENET_SIZE, IMAGENET_SIZE), mode="bilinear"))
 
 
-def convolution(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
-    """A 3x3 convolution that keeps the size, batch normalisation and ReLU."""
+def convolution(channels_in: int, channels_out: int, *, pooled: bool = False) -> tuple[nn.Module, ...]:
+    """A 3x3 convolution that keeps the size, batch normalisation and ReLU; pooled, a 2x2 max pool before the ReLU.
+
+    Pooling first gives the same values and gradients to the last bit (the largest of the rectified is the rectified
+    largest) and leaves a quarter of the elements to rectify.
+    """
     return (
         nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
+        *([nn.MaxPool2d(2)] if pooled else []),
         nn.ReLU(inplace=True),
     )
 

@@ -36,6 +36,22 @@ def test_the_teacher_is_an_alexnet() -> None:
     assert [kinds[kind] for kind in (nn.Conv2d, nn.MaxPool2d, nn.Linear, nn.Dropout)] == [5, 3, 3, 2]
 
 
+def test_the_teacher_equals_the_one_that_pools_after_its_relu_to_the_last_bit() -> None:
+    ours, textbook = (models.build("alexnet", 10, seed=0) for _ in range(2))
+    layers = list(textbook.features)
+    for index in [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]:
+        layers[index], layers[index + 1] = layers[index + 1], layers[index]
+    textbook.features = nn.Sequential(*layers)
+    assert [type(layer) for layer in textbook.features[:4]] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d]
+    for model in (ours, textbook):
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            model(IMAGES).square().sum().backward()
+    for one, other in zip(ours.parameters(), textbook.parameters(), strict=True):
+        assert one.grad is not None
+        assert torch.equal(one.grad, other.grad)
+
+
 def test_the_student_has_two_blocks_and_three_linear_layers() -> None:
     kinds = layers("small-cnn")
     assert [kinds[kind] for kind in (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.Linear)] == [2, 2, 2, 3]
