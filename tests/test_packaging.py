@@ -103,7 +103,7 @@ def make(*arguments: str) -> str:
 
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
-    assert listed == ["help", "study", "ui", "test", "test-all", "lint", "lock", "clean"]
+    assert listed == ["help", "study", "ui", "bench", "bench-gpu", "test", "test-all", "lint", "lock", "clean"]
 
 
 def test_make_study_runs_the_study_on_the_data_set_it_is_given() -> None:
