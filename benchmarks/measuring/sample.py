@@ -47,7 +47,7 @@ def read(path: Path) -> Dataset:
     with np.load(path) as arrays:
         splits = {
             name: Split(
-                torch.from_numpy(arrays[f"{name}_images"]).permute(0, 3, 1, 2).contiguous(),
+                torch.from_numpy(arrays[f"{name}_images"]).permute(0, 3, 1, 2),
                 torch.from_numpy(arrays[f"{name}_labels"]),
             )
             for name in SPLITS
