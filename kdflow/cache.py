@@ -57,9 +57,8 @@ def save(name: str, tensors: Mapping[str, Tensor]) -> None:
             with os.fdopen(handle, "wb") as file:
                 torch.save({"sha256": fingerprint(tensors), "tensors": dict(tensors)}, file)
             os.replace(path, folder() / f"{name}.pt")
-        except BaseException:
-            os.unlink(path)
-            raise
+        finally:
+            Path(path).unlink(missing_ok=True)
         _trim()
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = str(error).partition("\n")[0]

@@ -20,7 +20,7 @@ def save(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
     """Writes `weights.pt` and `card.json`; the card gets the schema version and the weights' SHA-256."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     torch.save(state, folder / WEIGHTS)
-    sealed = {"schema": SCHEMA, **card, "sha256": _sha256(folder / WEIGHTS)}
+    sealed = {"schema": SCHEMA, **card, "sha256": sha256(folder / WEIGHTS)}
     (folder / CARD).write_text(json.dumps(sealed, indent=2) + "\n")
 
 
@@ -49,7 +49,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     expected = read_card(folder).get("sha256")
     try:
-        if _sha256(path) != expected:
+        if sha256(path) != expected:
             raise KdflowError(
                 f"{path.name}: the SHA-256 is not the one in {CARD}; the file is damaged or was exchanged"
             )
@@ -62,6 +62,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return state
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -110,13 +110,7 @@ def fit(
             batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
             with runtime.own_randomness():
                 last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), on_step)
-            means = (last.sums / last.seen).tolist()
-            seconds = time.perf_counter() - began
-            pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
-            metrics = [
-                trainer.training_metrics(mean) | trainer.validate(validation) | {"learning_rate": rates[-1], **pace}
-                for trainer, mean in zip(trainers, means, strict=True)
-            ]
+            metrics = _sum_up(trainers, last, validation, rate=rates[-1], began=began)
             for member, values in zip(cohort, metrics, strict=True):
                 _check_finite(member.name, epoch, values)
             yield Epoch(epoch, metrics)
@@ -137,6 +131,19 @@ def _train_epoch(
         done = Step(number, len(rates), seen, sums)
         on_step(done)
     return done
+
+
+def _sum_up(
+    trainers: Sequence[MemberTrainer], last: Step, validation: Sequence[TaughtBatch], *, rate: float, began: float
+) -> list[dict[str, float]]:
+    """An epoch's metrics, for each member; its seconds are those of training, up to the moment the device is done."""
+    means = (last.sums / last.seen).tolist()
+    seconds = time.perf_counter() - began
+    pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
+    return [
+        trainer.training_metrics(mean) | trainer.validate(validation) | {"learning_rate": rate, **pace}
+        for trainer, mean in zip(trainers, means, strict=True)
+    ]
 
 
 def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdflow.checkpoint import CARD, SCHEMA, WEIGHTS, _sha256, read_card, read_weights, save
+from kdflow.checkpoint import CARD, SCHEMA, WEIGHTS, read_card, read_weights, save, sha256
 from kdflow.errors import KdflowError
 
 
@@ -28,7 +28,7 @@ def saved(tmp_path: Path, model: nn.Module) -> Path:
 def reseal(folder: Path) -> None:
     """Makes the card vouch for whatever the weights file now is, as who exchanges both can."""
     card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps(card | {"sha256": _sha256(folder / WEIGHTS)}))
+    (folder / CARD).write_text(json.dumps(card | {"sha256": sha256(folder / WEIGHTS)}))
 
 
 def refused(folder: Path) -> str:

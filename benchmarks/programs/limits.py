@@ -39,11 +39,7 @@ def _operations(device: torch.device) -> Iterator[tuple[str, float, Callable[[],
         for layer, images in _convolutions(device, dtype):
             shape = f"{layer.in_channels}-{layer.out_channels}, {images.shape[-1]}x{images.shape[-1]}"
             flops = 2 * images.numel() * layer.out_channels * 9
-            yield (
-                f"convolution {kind} {shape}, forward",
-                flops,
-                lambda layer=layer, images=images: layer(images.detach()),
-            )
+            yield f"convolution {kind} {shape}, forward", flops, _forward(layer, images)
             back = 3 if images.requires_grad else 2
             yield f"convolution {kind} {shape}, both ways", back * flops, _both_ways(layer, images)
     source = torch.ones(COPIED, dtype=torch.uint8, device=device)

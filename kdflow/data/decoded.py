@@ -1,6 +1,5 @@
 """A folder's images, decoded once: from the second run on they are mapped from the cache."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdflow import cache
+from kdflow.checkpoint import sha256
 from kdflow.data.base import RawData, Split
 from kdflow.data.folder import read_folder
 
@@ -41,12 +41,7 @@ def read_decoded(folder: Path, *, resize: bool) -> RawData:
 def _contents(folder: Path) -> list[tuple[str, str]]:
     """Name and SHA-256 of each file that `read_folder` would look at; folders by name alone."""
     paths = sorted(path for pattern in INPUTS for path in folder.glob(pattern))
-    return [(str(path.relative_to(folder)), "" if path.is_dir() else _sha256(path)) for path in paths]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return [(str(path.relative_to(folder)), "" if path.is_dir() else sha256(path)) for path in paths]
 
 
 def _pack(raw: RawData) -> dict[str, Tensor]:
