@@ -8,11 +8,12 @@ from collections import defaultdict
 
 import click
 
-from kdflow import compare, tracking
-from kdflow.config import CompareConfig, StudyConfig, configure, flat
+from kdflow import compare
+from kdflow.config import CompareConfig, StudyConfig, configure, logged
 from kdflow.options import show
 from kdflow.rows import Comparison, Row
 from kdflow.study import run_study
+from kdflow.tracking import InStore
 
 
 @click.command()
@@ -47,11 +48,11 @@ FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy")
 
 def _finished_study(config: StudyConfig) -> Comparison | None:
     """The comparison of the newest finished study with these very settings, if there is one."""
-    settings = {name: show(value) for name, value in flat(config).items()}
-    for study in tracking.runs("study"):
+    settings = {name: show(value) for name, value in logged(config).items()}
+    for study in InStore().runs("study"):
         if study.status == "FINISHED" and study.params == settings:
-            children = [run for run in tracking.runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
-            return compare.find(CompareConfig(teacher=children[0].run_id))
+            children = [run for run in InStore().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
+            return compare.find(CompareConfig(teacher=children[0].run_id), InStore())
     return None
 
 

@@ -2,12 +2,12 @@
 
 from rich.table import Table
 
+from kdflow.console import console
 from kdflow.data.base import sources
 from kdflow.distillers.base import distillers
 from kdflow.models import build, cost
 from kdflow.models.base import models
 from kdflow.options import show
-from kdflow.progress import console
 
 CLASSES = 10
 

@@ -1,5 +1,6 @@
 """The command line: options from the configs, one call into `study`, errors as one line and an exit code."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -7,9 +8,10 @@ from typing import Any, NoReturn
 
 import click
 
-from kdflow import __version__, process
+from kdflow import __version__, process, stopping
 from kdflow.config import (
     CompareConfig,
+    StoreConfig,
     StudentConfig,
     StudyConfig,
     TeacherConfig,
@@ -27,7 +29,7 @@ EPILOG = (
 def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
     process.prepare()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    stopping.listen()
     try:
         kdflow.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -38,7 +40,9 @@ def main() -> NoReturn:
     except KdflowError as error:
         if "--debug" in sys.argv:
             raise
-        _fail(str(error), error.exit_code)
+        _fail(_with_notes(error), error.exit_code)
+    except stopping.Stopped as stopped:
+        _fail(_with_notes(stopped), stopped.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 128 + signal.SIGINT)
     sys.exit(0)
@@ -68,6 +72,8 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
         def callback(**texts: str) -> None:
             given = {name: text for name, text in texts.items() if text is not None}
             checked = configure(config, **given)
+            if given.get("resume"):
+                checked = _gone_on_with(run.__name__, config, given)
             from kdflow.tracking import quiet
 
             quiet()
@@ -82,6 +88,15 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
         return command
 
     return decorate
+
+
+def _gone_on_with(kind: str, config: Any, given: dict[str, str]) -> Any:
+    """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
+    from kdflow.started import gone_on_with
+
+    if "MLFLOW_RUN_ID" in os.environ:
+        given = {name: text for name, text in given.items() if configure(config, **{name: text}) != config}
+    return gone_on_with(kind, config, given)
 
 
 @_command(StudyConfig())
@@ -116,12 +131,32 @@ def compare(config: CompareConfig) -> None:
     run_compare(config)
 
 
+@_command(StoreConfig())
+def sync(config: StoreConfig) -> None:
+    """Tell the MLflow store what it missed while it could not be used."""
+    from kdflow.upkeep import run_sync
+
+    run_sync(config)
+
+
+@_command(StoreConfig())
+def doctor(config: StoreConfig) -> None:
+    """Close runs that dead processes left open, and say which can go on."""
+    from kdflow.upkeep import run_doctor
+
+    run_doctor(config)
+
+
 @kdflow.command(name="list")
 def list_() -> None:
     """Show data sets, models and distillers with their knobs."""
     from kdflow.catalogue import print_catalogue
 
     print_catalogue()
+
+
+def _with_notes(error: BaseException) -> str:
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,7 +1,9 @@
 """The members of a cohort: each a model, its loss, its optimiser; and the step that they make together."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn import functional
 from kdflow.config import Recipe
 from kdflow.data.batches import derive_seed
 from kdflow.distillers.base import Activations, Distiller
+from kdflow.errors import KdflowError
 from kdflow.evaluate import correct, teacher_kl
 from kdflow.graphed import Graphed
 from kdflow.models.taps import LOGITS, Tapped
@@ -69,7 +72,8 @@ class MemberTrainer:
         with runtime.own_randomness():
             torch.manual_seed(derive_seed(runtime.seed, "distiller"))
             self._prepare(sample)
-        self._parameters = [*self.model.parameters(), *(member.distiller.parameters() if member.distiller else ())]
+        self._trained = nn.ModuleList([self.model, *([member.distiller] if member.distiller else [])])
+        self._parameters = list(self._trained.parameters())
         self._optimiser = torch.optim.SGD(
             self._parameters,
             lr=recipe.lr,
@@ -78,7 +82,7 @@ class MemberTrainer:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.model.train()
+        self._trained.train()
 
     def step(self, batch: TaughtBatch, *, rate: float | Tensor) -> Tensor:
         """One step of gradient descent; on CUDA the rate is a scalar there, so that nothing waits for it.
@@ -119,8 +123,8 @@ class MemberTrainer:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[TaughtBatch]) -> dict[str, float]:
-        """Validation metrics by the names of the design; leaves the model in train mode."""
-        self.model.eval()
+        """Validation metrics by the names of the design; leaves model and distiller in train mode."""
+        self._trained.eval()
         count, sums, closeness = 0, torch.zeros(4, device=self.device), torch.zeros(2, device=self.device)
         for batch in batches:
             with self._runtime.autocast():
@@ -131,7 +135,7 @@ class MemberTrainer:
             if taught is not None:
                 kl = teacher_kl(logits, taught) * len(logits)
                 closeness += torch.stack([kl, correct(logits, taught.argmax(1))])
-        self.model.train()
+        self._trained.train()
         loss, label_loss, _, hits = (sums / count).tolist()
         metrics = {"val/loss": loss, "val/label_loss": label_loss, "val/accuracy": hits}
         if taught is not None:
@@ -139,10 +143,53 @@ class MemberTrainer:
             metrics |= {"val/teacher_kl": kl, "val/teacher_agreement": agreement}
         return metrics
 
+    def state(self) -> dict[str, Any]:
+        """All that the next step builds on: live tensors of model and distiller, and momentum by parameter."""
+        distiller, optimised = self.member.distiller, self._optimiser.state
+        momentum = [optimised.get(parameter, {}).get("momentum_buffer") for parameter in self._parameters]
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": dict(enumerate(momentum)),
+            "distiller": distiller.state_dict() if distiller else {},
+        }
+
+    def restore(self, state: Any) -> None:
+        """Copies what `state` gave; the next step is then as if training had never stopped.
+
+        Raises:
+            KdflowError: it is not the state of such a member.
+        """
+        ours, given = self.state(), state if isinstance(state, dict) else {}
+        saved = {part: table if isinstance(table := given.get(part), dict) else {} for part in ours}
+        momentum, distiller = saved["optimiser"], self.member.distiller
+        # A parameter that never had a gradient has no momentum.
+        moving = {i: weight for i, weight in enumerate(self._parameters) if momentum.get(i, weight) is not None}
+        saved["optimiser"] = {i: tensor for i, tensor in momentum.items() if tensor is not None}
+        for part, expected in (ours | {"optimiser": moving}).items():
+            if (misfit := _misfit(expected, saved[part])) is not None:
+                raise KdflowError(f"{self.member.name}: the saved {part} does not fit at {misfit!r}; start a new run")
+        self.model.load_state_dict(saved["model"])
+        if distiller:
+            distiller.load_state_dict(saved["distiller"])
+        for number, weight in moving.items():
+            self._optimiser.state[weight]["momentum_buffer"] = momentum[number].to(weight.device, copy=True)
+
+    def worst(self, sums: Sequence[float]) -> str:
+        """Which part of the loss is no longer finite, such as "label loss is nan"; empty where all are.
+
+        Args:
+            sums: In the order of `step`.
+        """
+        loss, label, distill, _ = sums
+        parts = {"distillation loss": distill, "label loss": label, "loss": loss}
+        if self.member.alpha > 0:
+            parts = {"label loss": label, **parts}
+        return next((f"{part} is {value}" for part, value in parts.items() if not math.isfinite(value)), "")
+
     def close(self) -> None:
         """Leaves the model without hooks and in eval mode."""
         self._tapped.close()
-        self.model.eval()
+        self._trained.eval()
 
     @torch.no_grad()
     def _prepare(self, sample: TaughtBatch) -> None:
@@ -183,6 +230,18 @@ class CohortStep:
 def teacher_taps(cohort: Sequence[Member]) -> set[str]:
     """All that the members' distillers look at in the teacher."""
     return {tap for member in cohort if member.distiller for tap in member.distiller.teacher_taps}
+
+
+def _misfit(expected: Mapping[Any, Tensor], saved: Mapping[Any, Any]) -> object:
+    """The first name under which saved tensors are not of the expected kinds; None where all are."""
+
+    def fits(ours: Tensor | None, theirs: Any) -> bool:
+        if not isinstance(ours, Tensor) or not isinstance(theirs, Tensor):
+            return False
+        return (ours.shape, ours.dtype, ours.layout) == (theirs.shape, theirs.dtype, theirs.layout)
+
+    names = [*expected, *saved]
+    return next((name for name in names if not fits(expected.get(name), saved.get(name))), None)
 
 
 def _sums(losses: Losses, logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
-from kdflow import report, tracking
+from kdflow import report
 from kdflow.config import CompareConfig, StudentConfig, options
+from kdflow.console import console, say
 from kdflow.data import short_name
 from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError, UsageError
 from kdflow.options import show
-from kdflow.progress import console
 from kdflow.rows import CURVES, Comparison, Row
-from kdflow.tracking import Record, Run
+from kdflow.tracking import Outbox, Record, Run, Runs
 
+DRAWN = 30
+"""How many runs figures show at the most: more curves cannot be told apart, and to read them takes long."""
 FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
 OPTIONS = options(StudentConfig())
 # What the params of a run say beyond where it computes and what it learns from.
@@ -22,29 +25,32 @@ LOSS = {"alpha"} | WITHOUT_EFFECT_AT_ALPHA_1
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 
 
-def find(config: CompareConfig) -> Comparison:
+def find(config: CompareConfig, runs: Runs) -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
     Without a named teacher, the newest student decides on data and teacher. Students of alpha = 1 have no teacher;
     those are taken that differ from a student of this teacher in the loss alone: same data, split, seed and recipe.
 
+    Args:
+        config: What is asked for.
+        runs: Where to look.
+
     Raises:
         KdflowError: there is nothing to compare.
         TeacherError: the teacher that was named cannot be used.
     """
-    records = tracking.runs("teacher", "student")
+    records = runs.runs("teacher", "student")
     finished = [record for record in records if _is_complete(record)]
     left_out = Counter({"unfinished": len(records) - len(finished)})
     dataset = config.dataset and short_name(config.dataset)
     wanted = [record for record in finished if dataset in ("", record.tags["kdflow.data"])]
     if not wanted:
         known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished})) or "nothing yet"
-        store = tracking.redact(tracking.uri())
         raise KdflowError(
-            f"no finished training run{' on ' * bool(dataset)}{dataset} in {store} (there are runs on {known}): "
+            f"no finished training run{' on ' * bool(dataset)}{dataset} in {runs.place} (there are runs on {known}): "
             "begin with `kdflow study` or `kdflow teacher`"
         )
-    teacher_id = _choose_teacher(wanted, config.teacher)
+    teacher_id = _choose_teacher(wanted, config.teacher, runs)
     teacher = next((record for record in finished if record.run_id == teacher_id), None)
     reference = teacher or next(record for record in wanted if _role(record) == "student")
     same_data = [record for record in finished if _data(record) == _data(reference)]
@@ -55,34 +61,38 @@ def find(config: CompareConfig) -> Comparison:
     footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in (left_out + reasons).items() if n]
     if teacher_id and not teacher:
         footnotes.append(f"The teacher, run {teacher_id}, is no longer there.")
-    rows = _rows(teacher, chosen)
+    if diverged := sum("kdflow.diverged" in record.tags for record in chosen):
+        footnotes.append(f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate.")
+    if len(chosen) >= DRAWN:
+        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(chosen) + bool(teacher)}.")
+    rows = _rows(teacher, chosen, runs)
     return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes))
 
 
-def log(comparison: Comparison, *, parent: Run | None = None) -> Comparison:
+def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | None = None) -> Comparison:
     """Logs tables and figures as the artifacts of a compare run, and prints the table."""
     tags = {
         "kdflow.data": comparison.dataset,
         "kdflow.data_digest": comparison.data_digest,
         "kdflow.split_digest": comparison.split_digest,
     }
-    with Run("compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
+    drawn = replace(comparison, rows=tuple(row for row in comparison.rows if row.history) or comparison.rows[:DRAWN])
+    with Run(outbox, "compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
         run.text(report.markdown(comparison), "comparison.md")
         run.text(report.csv_text(comparison), "comparison.csv")
         run.text(report.json_text(comparison), "comparison.json")
-        run.figure(report.loss_curves(comparison), "loss_curves.png")
-        run.figure(report.accuracy_bars(comparison), "accuracy.png")
+        run.figure(report.loss_curves(drawn), "loss_curves.png")
+        run.figure(report.accuracy_bars(drawn), "accuracy.png")
     console.print(report.table(comparison))
-    console.print(f"Table and figures: {run.artifacts()}", markup=False)
-    page = tracking.comparison_page([row.run_id for row in comparison.rows])
-    console.print(f"Side by side in a browser: {page}", markup=False)
+    say(f"Table and figures: {run.artifacts}")
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in comparison.rows])}")
     return comparison
 
 
-def _choose_teacher(records: list[Record], reference: str) -> str | None:
+def _choose_teacher(records: list[Record], reference: str, runs: Runs) -> str | None:
     teachers = [record for record in records if _role(record) == "teacher"]
     if reference:
-        named = tracking.resolve_run(reference)
+        named = runs.resolve_run(reference)
         if named not in {record.run_id for record in teachers}:
             raise TeacherError(f"--teacher {reference}: it is not a finished kdflow teacher")
         return named
@@ -110,13 +120,17 @@ def _choose_students(students: list[Record], teacher_id: str | None) -> tuple[li
     return list(chosen.values()), left_out
 
 
-def _rows(teacher: Record | None, students: list[Record]) -> tuple[Row, ...]:
+def _rows(teacher: Record | None, students: list[Record], runs: Runs) -> tuple[Row, ...]:
+    newest = {record.run_id for record in [*([teacher] if teacher else []), *students][:DRAWN]}
     ordered = sorted(students, key=lambda one: (-_number(one, "alpha"), _number(one, "temperature"), one.started))
     varying = _varying(students)
-    return tuple(_row(record, teacher, varying) for record in ([teacher] if teacher else []) + ordered)
+    return tuple(
+        _row(record, teacher, varying, runs if record.run_id in newest else None)
+        for record in ([teacher] if teacher else []) + ordered
+    )
 
 
-def _row(record: Record, teacher: Record | None, varying: Iterable[str]) -> Row:
+def _row(record: Record, teacher: Record | None, varying: Iterable[str], runs: Runs | None) -> Row:
     params, metrics = record.params, record.metrics
     is_student = _role(record) == "student"
     alpha = _number(record, "alpha") if is_student else None
@@ -139,7 +153,7 @@ def _row(record: Record, teacher: Record | None, varying: Iterable[str]) -> Row:
         val_accuracy=val,
         test_accuracy=test,
         gap=test - teacher.metrics[FINAL[2]] if teacher and is_student else None,
-        history=tracking.histories(record.run_id, [name for name in CURVES if name in metrics]),
+        history=runs.history(record.run_id, [name for name in CURVES if name in metrics]) if runs else {},
     )
 
 

@@ -60,15 +60,11 @@ class Recipe(Checked):
 
     epochs: int = option(10, "Passes over the training images.", low=1, high=10_000)
     batch_size: int = option(128, "Images a step; an incomplete last batch is left out.", low=2, high=65_536)
-    lr: float = option(0.05, "Peak learning rate.", above=0, high=100)
+    lr: float = option(0.05, "Peak learning rate.", above=0, high=1e6)
     momentum: float = option(0.9, "Nesterov momentum; 0 is plain SGD.", low=0, high=0.999)
     weight_decay: float = option(1e-4, "L2 penalty on all weights.", low=0, high=1)
     schedule: str = option("one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant"))
     clip_norm: float = option(5.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
-
-
-TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)
-STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 
 
 def group(default: Any, prefix: str = "") -> Any:
@@ -81,9 +77,39 @@ def of(spec: Option) -> Any:
     return field(default=spec.default, metadata={"option": spec})
 
 
+RUNS_DIR = Option("runs", "Folder of checkpoints and of what the store must still be told.", incidental=True)
+
+
+@dataclass(frozen=True)
+class KeepingConfig(Checked):
+    """Where a run keeps what it needs to go on, and when it tells the store."""
+
+    runs_dir: str = of(RUNS_DIR)
+    offline: bool = option(False, "Ask nothing of the MLflow store: train now, `kdflow sync` later.", incidental=True)
+
+
+@dataclass(frozen=True)
+class ResumableConfig(KeepingConfig):
+    """The same for runs that can go on after they were stopped."""
+
+    resume: str = option(
+        "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True
+    )
+
+
+TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)
+STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
+
+
 def flat(config: Checked) -> dict[str, Value]:
     """All values of a config by flat name."""
     return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
+
+
+def logged(config: Checked) -> dict[str, Value]:
+    """What a run is known by: all values but those that say where it keeps things and when it tells the store."""
+    kept = {spec.name for spec in fields(ResumableConfig)}
+    return {name: value for name, value in flat(config).items() if name not in kept}
 
 
 def _walk(config: Checked, prefix: str = "") -> Iterator[tuple[Checked, Field[Any], str]]:
@@ -110,6 +136,7 @@ class TeacherConfig(Checked):
     recipe: Recipe = group(TEACHER_RECIPE)
     data: DataConfig = group(DataConfig())
     runtime: RuntimeConfig = group(RuntimeConfig())
+    keeping: ResumableConfig = group(ResumableConfig())
 
 
 @dataclass(frozen=True)
@@ -127,6 +154,7 @@ class StudentConfig(Checked):
     recipe: Recipe = group(STUDENT_RECIPE)
     data: DataConfig = group(DataConfig())
     runtime: RuntimeConfig = group(RuntimeConfig())
+    keeping: ResumableConfig = group(ResumableConfig())
 
 
 @dataclass(frozen=True)
@@ -144,6 +172,7 @@ class StudyConfig(Checked):
     student_recipe: Recipe = group(STUDENT_RECIPE, prefix="student_")
     data: DataConfig = group(DataConfig())
     runtime: RuntimeConfig = group(RuntimeConfig())
+    keeping: ResumableConfig = group(ResumableConfig())
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,7 +183,7 @@ class StudyConfig(Checked):
 
     def teacher_config(self) -> TeacherConfig:
         """The study's teacher, as if it were trained alone."""
-        return TeacherConfig(self.teacher_model, self.teacher_recipe, self.data, self.runtime)
+        return TeacherConfig(self.teacher_model, self.teacher_recipe, self.data, self.runtime, self.keeping)
 
     def student_configs(self) -> list[StudentConfig]:
         """The study's students, each as if it were trained alone; at alpha = 1 there is no temperature to vary."""
@@ -165,6 +194,7 @@ class StudyConfig(Checked):
             recipe=self.student_recipe,
             data=self.data,
             runtime=self.runtime,
+            keeping=self.keeping,
         )
         return [
             replace(student, alpha=alpha, temperature=temperature)
@@ -186,9 +216,18 @@ class CompareConfig(Checked):
         "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest.",
     )
     dataset: str = option("", "Only runs on this data set; empty: that of the newest run.")
+    keeping: KeepingConfig = group(KeepingConfig())
 
 
-AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig)
+@dataclass(frozen=True)
+class StoreConfig(Checked):
+    """For what looks after finished and broken-off runs."""
+
+    runs_dir: str = of(RUNS_DIR)
+
+
+TrainingConfig = TeacherConfig | StudentConfig | StudyConfig
+AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig)
 
 
 def options(config: Checked) -> dict[str, Option]:

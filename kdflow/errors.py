@@ -7,6 +7,10 @@ class KdflowError(Exception):
     exit_code = 1
 
 
+class DivergedError(KdflowError):
+    """A loss is no longer finite; going on would end the same way."""
+
+
 class UsageError(KdflowError):
     """An option has a value that it cannot have."""
 

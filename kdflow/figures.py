@@ -1,10 +1,11 @@
 """Figures of a comparison or of one run. They need no display and leave matplotlib's global state alone."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kdflow.lettering import drawable, run_labels, wrapped
 from kdflow.rows import Comparison, Row
 
 if TYPE_CHECKING:
@@ -18,17 +19,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX"
 SPLITS = ("train", "validation", "test")
 WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
-
-
-def plain(text: str) -> str:
-    """Returns `text` as one line of printable characters, so that no line break, escape sequence or surrogate acts."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in text).split())
-
-
-def drawable(text: str, *, longest: int = 48) -> str:
-    """Returns `text` as matplotlib draws it letter by letter: one line, not too long, no mathematics."""
-    line = plain(text)
-    return (line if len(line) <= longest else line[: longest - 1] + "\u2026").replace("$", r"\$")
+MOST_RUNS = 60  # a figure of more is too large to be looked at; the tables hold them all
 
 
 def loss_curves(comparison: Comparison) -> "Figure":
@@ -43,7 +34,8 @@ def loss_curves(comparison: Comparison) -> "Figure":
     Returns:
         Four panels, training left and validation right: the objective above, the cross-entropy with the labels below.
     """
-    figure = _figure(7.6, title=f"Loss on {drawable(comparison.dataset)}")
+    title, comparison = _subject("Loss", comparison)
+    figure = _figure(7.6, title=title)
     styles = _styles(comparison.rows)
     epochs = max((len(values) for row in comparison.rows for values in row.history.values()), default=1)
     (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False)
@@ -70,8 +62,9 @@ def loss_curves(comparison: Comparison) -> "Figure":
 
 def accuracy_bars(comparison: Comparison) -> "Figure":
     """Draws the final accuracies of all runs as bars from 0 to 100 %, with the teacher's test accuracy as a line."""
+    title, comparison = _subject("Final accuracy", comparison)
     count = len(comparison.rows)
-    figure = _figure(1.6 + 0.85 * max(count, 1), title=f"Final accuracy on {drawable(comparison.dataset)}")
+    figure = _figure(1.6 + 0.85 * max(count, 1), title=title)
     panel = figure.subplots()
     styles = _styles(comparison.rows)
     for place, (row, style) in enumerate(zip(comparison.rows, styles, strict=True)):
@@ -81,7 +74,7 @@ def accuracy_bars(comparison: Comparison) -> "Figure":
         if row.role == "teacher":
             line = panel.axvline(100 * row.test_accuracy, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
             line.set_label("test accuracy of the teacher")
-    panel.set_yticks(range(count), [style["label"] for style in styles])
+    panel.set_yticks(range(count), [wrapped(style["label"], 28) for style in styles])
     panel.set_ylim(max(count, 1) - 0.45, -0.55)
     panel.set_xlim(0, 100)
     panel.set_xlabel("accuracy in %")
@@ -112,19 +105,12 @@ def run_curves(title: str, history: Mapping[str, Sequence[float]]) -> "Figure":
     return figure
 
 
-def run_labels(rows: Sequence[Row]) -> list[str]:
-    """Returns a drawable label for every run; model, seed and run id are added only where labels would coincide."""
-    labels = [drawable(row.label) for row in rows]
-    details: tuple[Callable[[Row], str], ...] = (
-        lambda row: drawable(row.model, longest=24),
-        lambda row: f"seed {row.seed}",
-        lambda row: drawable(row.run_id[:8]),
-    )
-    for detail in details:
-        pairs = [(label, detail(row)) for label, row in zip(labels, rows, strict=True)]
-        kinds = Counter(label for label, _ in set(pairs))
-        labels = [f"{label}, {text}" if kinds[label] > 1 else label for label, text in pairs]
-    return labels
+def _subject(what: str, comparison: Comparison) -> tuple[str, Comparison]:
+    """Returns the title of a figure, and the comparison without the runs that it has no room for."""
+    title, count = f"{what} on {drawable(comparison.dataset)}", len(comparison.rows)
+    if count <= MOST_RUNS:
+        return title, comparison
+    return f"{title}: the first {MOST_RUNS} of {count:,} runs", replace(comparison, rows=comparison.rows[:MOST_RUNS])
 
 
 def _styles(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -209,10 +195,13 @@ def _bar(panel: "Axes", percent: float, *, y: float, colour: tuple[float, float,
 
 
 def _legend(figure: "Figure") -> None:
-    """Puts one legend for all panels below them."""
+    """Puts one legend for all panels below them, and makes the figure higher by what a long one takes."""
     entries = {
         label: handle for panel in figure.axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     if entries:
-        columns = max(1, min(len(entries), 105 // (max(map(len, entries)) + 8)))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False)
+        labels = [wrapped(label, 60) for label in entries]
+        columns = max(1, min(len(labels), 105 // (max(map(len, labels)) + 8)))
+        lines = sum(label.count("\n") + 1 for label in labels) / columns
+        figure.set_figheight(figure.get_figheight() + 0.23 * max(lines - 4, 0))
+        figure.legend(entries.values(), labels, loc="outside lower center", ncols=columns, frameon=False)

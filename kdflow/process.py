@@ -1,7 +1,12 @@
-"""What a process settles before torch is imported: how threads wait, how freed memory is kept, what MLflow may load."""
+"""What a process settles before torch is imported, and how one process is told from another.
+
+It settles how threads wait, how freed memory is kept, what MLflow may load and how long it waits for a server.
+"""
 
 import ctypes
 import os
+import socket
+from pathlib import Path
 
 # Of mallopt(3): from which size on memory is mapped and given back singly, and from which size on a free top is.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -13,8 +18,40 @@ def prepare() -> None:
     # Waiting threads that spin for long steal the core of the thread they wait for.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     _keep_freed_memory()
+
+
+def identity() -> str:
+    """This process, among those of all machines and times: host, process id and when it began."""
+    return f"{socket.gethostname()} {os.getpid()} {_beginning(os.getpid())}"
+
+
+def is_alive(identity: str) -> bool | None:
+    """Whether a process is still there; None if it is another machine's."""
+    host, pid, beginning = identity.split(" ")
+    if host != socket.gethostname():
+        return None
+    return _exists(int(pid)) and _beginning(int(pid)) == beginning
+
+
+def _beginning(pid: int) -> str:
+    """When a process began, in ticks since the machine did; "-" where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "-"
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _keep_freed_memory() -> None:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kdflow.console import console, say
 from kdflow.train import Epoch, Step
-
-console = Console(soft_wrap=True, highlight=False)
 
 REFRESHES_PER_EPOCH = 50
 
@@ -21,11 +19,12 @@ class TrainingProgress:
         title: What is trained.
         members: Names of its members.
         epochs: How many there will be.
+        done: How many there have been, before a stop.
     """
 
-    def __init__(self, title: str, members: Sequence[str], epochs: int) -> None:
+    def __init__(self, title: str, members: Sequence[str], epochs: int, *, done: int = 0) -> None:
         self._title, self._members, self._epochs = title, members, epochs
-        self._epoch = 1
+        self._epoch = done + 1
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
@@ -63,7 +62,7 @@ class TrainingProgress:
             for name, metrics in zip(self._members, epoch.metrics, strict=True)
         ]
         seconds = epoch.metrics[0]["speed/epoch_seconds"]
-        console.print(f"epoch {epoch.number:2}/{self._epochs}  {'  |  '.join(parts)}  ({seconds:.1f} s)", markup=False)
+        say(f"epoch {epoch.number}/{self._epochs} {' | '.join(parts)} ({seconds:.1f} s)")
 
 
 def _so_far(step: Step) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kdflow.figures import accuracy_bars, loss_curves, plain, run_curves
+from kdflow.figures import accuracy_bars, loss_curves, run_curves
 from kdflow.rows import Comparison, Row
+from kdflow.text import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,7 +79,7 @@ def markdown(comparison: Comparison) -> str:
         *(_pipes(map(markdown_escaped, cells)) for cells in zip(*columns.values(), strict=True)),
     ]
     if comparison.footnotes:
-        lines += ["", *(f"- {markdown_escaped(note)}" for note in comparison.footnotes)]
+        lines += ["", *(f"- {_markdown_line(note)}" for note in comparison.footnotes)]
     return "\n".join(lines) + "\n"
 
 
@@ -108,15 +109,17 @@ def markdown_escaped(text: str) -> str:
     """Returns `text` as Markdown shows it letter by letter: no columns, tags, links, emphasis or formulas."""
     escaped = re.sub(r"([\\`*_\[\]$~#])", r"\\\1", plain(text))
     # Not every dialect takes a backslash before these; all of them take entities.
-    return escaped.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;"})
+    escaped = escaped.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;"})
+    # Some dialects make links of bare addresses.
+    return re.sub(r"(?i)(www)\.", r"\1&#46;", escaped.replace("://", "&#58;//"))
 
 
 def spreadsheet_safe(value: object) -> object:
     """Returns `value` as a spreadsheet shows it: text that it would take for a formula gets an apostrophe in front."""
     if not isinstance(value, str):
         return value
-    text = plain(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    # A semicolon begins a new cell where the comma is the decimal mark.
+    return re.sub(r"(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])", r"\1\2'", plain(value))
 
 
 def _json_safe(value: Any) -> Any:
@@ -128,6 +131,11 @@ def _json_safe(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"[\ud800-\udfff]", "\ufffd", value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _markdown_line(text: str) -> str:
+    """Returns `text` as a line of its own, which is no list, no rule and no heading."""
+    return re.sub(r"^(\d*)([-+.)=:])", r"\1\\\2", markdown_escaped(text))
 
 
 def _pipes(cells: Iterable[str]) -> str:

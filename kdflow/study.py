@@ -1,14 +1,13 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
 from kdflow import compare, distillers, models
-from kdflow import teacher as teachers
 from kdflow.cohort import Member
-from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, flat
-from kdflow.data import Dataset, load
+from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, logged
+from kdflow.console import say
+from kdflow.data import Dataset
 from kdflow.models.frozen import Frozen
-from kdflow.progress import console
 from kdflow.rows import Comparison
-from kdflow.runtime import Runtime, resolve
+from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
 from kdflow.tracking import Run, data_tags
@@ -19,10 +18,13 @@ def run_teacher(config: TeacherConfig) -> Trained:
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
     """
-    data, runtime = _open(config)
-    (trained,) = run_cohort([_plan_teacher(config, data)], data, config.recipe, runtime)
-    console.print(f"Next, on the same data: kdflow student --alpha 0 --teacher {trained.run_id}", markup=False)
+    session = prepare("teacher", config)
+    plan = _plan_teacher(session.config, session.data)
+    with session.begun() as outbox:
+        (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
+    say(f"Next, on the same data: kdflow student --alpha 0 --teacher {trained.run_id}")
     return trained
 
 
@@ -31,12 +33,14 @@ def run_student(config: StudentConfig) -> Trained:
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
     """
-    data, runtime = _open(config)
-    plan = _plan_student(config, data)
-    teacher = teachers.find(config.teacher, data) if config.alpha < 1 else None
-    (trained,) = run_cohort([plan], data, config.recipe, runtime, teacher=teacher)
-    console.print("Next: kdflow compare")
+    session = prepare("student", config)
+    plan = _plan_student(session.config, session.data)
+    teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
+    with session.begun(teacher=teacher) as outbox:
+        (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
+    say("Next: kdflow compare")
     return trained
 
 
@@ -45,17 +49,26 @@ def run_study(config: StudyConfig) -> Comparison:
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
     """
-    data, runtime = _open(config)
+    session = prepare("study", config)
+    data, runtime = session.data, session.runtime
     students = [_plan_student(student, data) for student in config.student_configs()]
-    known = teachers.find(config.teacher, data) if config.teacher else None
+    known = session.find_teacher(config.teacher) if config.teacher else None
     plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
-    with Run("study", f"study {data.name}", tags=data_tags(data)) as study:
-        study.params({name: value for name, value in flat(config).items() if not (known and name in TEACHER_OPTIONS)})
+    with (
+        session.begun(teacher=known) as outbox,
+        Run(outbox, "study", f"study {data.name}", tags=data_tags(data)) as study,
+    ):
+        study.params({name: value for name, value in logged(config).items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
-        teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, parent=study))
-        run_cohort(students, data, config.student_recipe, runtime, teacher=teacher, parent=study)
-        return compare.log(compare.find(CompareConfig(teacher=teacher.run_id)), parent=study)
+        teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
+        run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
+        outbox.settle()
+        runs = readable(config.keeping.runs_dir, offline=outbox.in_trouble)
+        # A teacher from elsewhere is not kept here: its students say who it is.
+        named = "" if outbox.in_trouble else outbox.journal.id_of(teacher.run_id)
+        return compare.log(compare.find(CompareConfig(teacher=named), runs), outbox, runs, parent=study)
 
 
 def run_compare(config: CompareConfig) -> Comparison:
@@ -64,18 +77,10 @@ def run_compare(config: CompareConfig) -> Comparison:
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
-    return compare.log(compare.find(config))
-
-
-def _open(config: TeacherConfig | StudentConfig | StudyConfig) -> tuple[Dataset, Runtime]:
-    runtime = resolve(config.runtime)
-    data = load(config.data)
-    console.print(
-        f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
-        f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}",
-        markup=False,
-    )
-    return data, runtime
+    runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
+    comparison = compare.find(config, runs)
+    with begun("compare", config.keeping, {}) as outbox:
+        return compare.log(comparison, outbox, runs)
 
 
 def _as_teacher(trained: Trained) -> Teacher:

@@ -1,13 +1,16 @@
 """From a reference to a teacher: found in the store, checked against the student's data, frozen."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from kdflow import models, tracking
-from kdflow.checkpoint import read_card, read_weights
+from kdflow import models
 from kdflow.data import Dataset
+from kdflow.data.base import IMAGE_SIZE
 from kdflow.errors import KdflowError, TeacherError
 from kdflow.models.frozen import Frozen
+from kdflow.tracking import Runs, data_tags
+from kdflow.weights import read_card, read_weights
 
 
 @dataclass(frozen=True)
@@ -18,25 +21,26 @@ class Teacher:
     model: Frozen
 
 
-def find(reference: str, data: Dataset) -> Teacher:
+def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
     """Loads a teacher for a data set.
 
     Args:
         reference: A run id, `models:/name/version`, `models:/name@alias`, or "" for the newest registered teacher of
             the same data and split.
         data: What its students will be trained on.
+        runs: Where to look for it.
 
     Raises:
         TeacherError: there is none, its run is unusable, it was trained on other data, or its files are damaged.
     """
-    run_id = tracking.resolve_run(reference) if reference else tracking.newest_teacher(data)
+    run_id = runs.resolve_run(reference) if reference else runs.newest_teacher(data_tags(data))
     if run_id is None:
         raise TeacherError(
             f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is registered: "
             f"train one with `kdflow teacher --dataset {data.source}` and the same data options, "
             "or name one with --teacher"
         )
-    with tracking.weights_of(run_id) as folder:
+    with runs.weights_of(run_id) as folder:
         try:
             card = read_card(folder)
             _check(card, data, run_id)
@@ -51,12 +55,24 @@ def find(reference: str, data: Dataset) -> Teacher:
 
 def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:
     theirs, ours = card["classes"], list(data.classes)
-    if len(theirs) != len(ours):
+    size = card.get("image_size", IMAGE_SIZE)
+    if size != IMAGE_SIZE:
+        reason = f"it takes images of {size}x{size}, {data.name} has {IMAGE_SIZE}x{IMAGE_SIZE}"
+    elif len(theirs) != len(ours):
         reason = f"it knows {len(theirs)} classes, {data.name} has {len(ours)}"
     elif theirs != ours or card["data_digest"] != data.digest:
         reason = f"it was trained on other data ({card['data']} {card['data_digest'][:8]}, not {data.digest[:8]})"
     elif card["split_digest"] != data.split_digest:
         reason = "it was trained on another split, so it has seen images that validate here"
+    elif not _alike([*card["mean"], *card["std"]], [*data.mean, *data.std]):
+        reason = f"it was trained on images normalised otherwise (mean {card['mean']}, not {list(data.mean)})"
     else:
         return
     raise TeacherError(f"--teacher {run_id}: {reason}; train one with `kdflow teacher --dataset {data.source}`")
+
+
+def _alike(theirs: list[float], ours: list[float]) -> bool:
+    """Equal but for the last bits, in which machines differ."""
+    return len(theirs) == len(ours) and all(
+        math.isclose(*pair, abs_tol=1e-6) for pair in zip(theirs, ours, strict=True)
+    )

@@ -3,29 +3,34 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
 
-from kdflow import __version__, checkpoint, report, tracking
+from kdflow import __version__, checkpoint, report, stopping, tracking, weights
 from kdflow.cohort import Member
-from kdflow.config import Recipe, StudentConfig, TeacherConfig, flat
+from kdflow.config import Recipe, StudentConfig, TeacherConfig, logged
+from kdflow.console import say
 from kdflow.data import Dataset
+from kdflow.data.base import IMAGE_SIZE
 from kdflow.evaluate import final_scores
 from kdflow.models import cost
 from kdflow.models.servable import Servable
 from kdflow.options import Value
-from kdflow.progress import TrainingProgress, console
+from kdflow.progress import TrainingProgress
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
 from kdflow.teacher import Teacher
-from kdflow.tracking import Run, data_tags
-from kdflow.train import fit
+from kdflow.tracking import Outbox, Run, data_tags
+from kdflow.train import Step, fit
+
+
+BARELY_ABOVE_CHANCE = 1.2
+"""Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,9 @@ class Trained:
     """A finished training run.
 
     Attributes:
-        run_id: Of MLflow.
+        run_id: Of MLflow; the run's key where no store has it yet.
         model: As it stands after the last epoch, in eval mode.
-        address: Of the registered version, such as "models:/kdflow-student-digits/3".
+        address: Of the registered version, such as "models:/kdflow-student-digits/3"; empty where no store has it yet.
         scores: The `final/` metrics.
     """
 
@@ -68,69 +73,124 @@ def run_cohort(
     data: Dataset,
     recipe: Recipe,
     runtime: Runtime,
+    outbox: Outbox,
     *,
     teacher: Teacher | None = None,
     parent: Run | None = None,
 ) -> list[Trained]:
-    """Trains teachers or students side by side, each as an MLflow run of its own.
+    """Trains teachers or students side by side, each as an MLflow run of its own; goes on where the journal has them.
 
     Args:
         plans: All of one role and one architecture.
         data: What they see.
         recipe: How they are trained.
         runtime: On what.
+        outbox: Takes what is logged.
         teacher: Needed if any alpha is below 1.
         parent: The study that the runs are nested in.
 
     Raises:
-        KdflowError: a loss is no longer finite, or the store cannot be used.
+        KdflowError: a loss is no longer finite, or a checkpoint cannot be kept.
+        Stopped: a signal came; the last finished epoch is kept.
     """
-    cohort, model = [plan.member for plan in plans], plans[0].member.model
+    model = plans[0].member.model
     size = f"{cost.parameters(model):,} parameters, {cost.forward_flops(model) / 1e6:.1f} MFLOP an image"
-    console.print(f"{plans[0].role} {plans[0].config.model}: {size}", markup=False)
-    frozen = teacher.model if teacher else None
+    say(f"{plans[0].role} {plans[0].config.model}: {size}")
     with ExitStack() as open_runs:
-        runs = [open_runs.enter_context(_new_run(plan, data, teacher, parent)) for plan in plans]
-        for run, plan in zip(runs, plans, strict=True):
-            _describe(run, plan, data, runtime)
-        with TrainingProgress(plans[0].role, [member.name for member in cohort], recipe.epochs) as progress:
-            for epoch in fit(cohort, data, recipe, runtime=runtime, teacher=frozen, on_step=progress.step):
-                for run, metrics in zip(runs, epoch.metrics, strict=True):
-                    run.metrics(metrics, step=epoch.number)
-                progress.epoch(epoch)
+        runs = [open_runs.enter_context(_open_run(plan, data, outbox, teacher, parent)) for plan in plans]
+        if not all(run.finished for run in runs):
+            for run, plan in zip(runs, plans, strict=True):
+                _describe(run, plan, data, runtime)
+            _train(plans, runs, data, recipe, runtime, teacher, outbox.journal.checkpoints / plans[0].role)
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
-def _new_run(plan: Plan, data: Dataset, teacher: Teacher | None, parent: Run | None) -> Run:
+def _open_run(plan: Plan, data: Dataset, outbox: Outbox, teacher: Teacher | None, parent: Run | None) -> Run:
     tags = data_tags(data)
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
-    return Run(plan.role, plan.run_name, parent=parent, tags=tags)
+    return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> None:
-    run.params(flat(plan.config))
+    run.params(logged(plan.config))
     run.dataset(data)
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
 
 
+def _train(
+    plans: Sequence[Plan],
+    runs: Sequence[Run],
+    data: Dataset,
+    recipe: Recipe,
+    runtime: Runtime,
+    teacher: Teacher | None,
+    checkpoints: Path,
+) -> None:
+    """Trains to the end, from the newest checkpoint if there is one; each epoch is kept before it is told."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    kept, notices = checkpoint.load(checkpoints)
+    history: list[list[dict[str, float]]] = kept["facts"]["history"] if kept else []
+    for notice in notices:
+        say(f"Warning: {notice}")
+    if history:
+        say(f"Going on after epoch {len(history)} of {recipe.epochs}.")
+    for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
+        _log(runs, metrics, number)
+    names = [plan.member.name for plan in plans]
+    with TrainingProgress(plans[0].role, names, recipe.epochs, done=len(history)) as progress, stopping.patient():
+
+        def on_step(step: Step) -> None:
+            progress.step(step)
+            stopping.check()
+
+        for epoch in fit(
+            [plan.member for plan in plans],
+            data,
+            recipe,
+            runtime=runtime,
+            teacher=teacher.model if teacher else None,
+            on_step=on_step,
+            resume=kept["state"] if kept else None,
+        ):
+            history.append(epoch.metrics)
+            facts = {"runs": [run.key for run in runs], "history": history}
+            checkpoint.save(checkpoints, epoch.number, {"epoch": epoch.number, "state": epoch.state, "facts": facts})
+            _log(runs, epoch.metrics, epoch.number)
+            progress.epoch(epoch)
+
+
+def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int) -> None:
+    for run, values in zip(runs, metrics, strict=True):
+        run.metrics(values, step=epoch)
+
+
 def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
-    servable = Servable(plan.member.model, data.mean, data.std)
-    scores = final_scores(servable.to(runtime.device), data, device=runtime.device)
-    run.metrics(scores)
-    history = tracking.histories(run.id, list(CURVES))
-    run.figure(report.run_curves(f"{run.name}, {data.name}", history), "loss_curves.png")
-    with TemporaryDirectory(prefix="kdflow-") as folder:
-        checkpoint.save(Path(folder), plan.member.model, _card(plan, data))
-        run.folder(Path(folder), tracking.WEIGHTS_FOLDER)
-    address = tracking.register(run, plan.role, servable.cpu(), data, _facts(plan, scores))
+    model, folder = plan.member.model, run.artifacts / tracking.WEIGHTS_FOLDER
+    if run.finished:
+        model.load_state_dict(weights.read_weights(folder), strict=True)
+        say(f"{run.name}: finished before ({_outcome(run)})")
+        return Trained(run.id, model.eval(), run.address, run.scores)
+    servable = Servable(model, data.mean, data.std)
+    run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
+    if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
+        run.tag({"kdflow.diverged": "true"})
+        say(f"Warning: {run.name} ended near chance; try a lower learning rate")
+    run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
+    folder.mkdir(exist_ok=True)
+    weights.save(folder, model, _card(plan, data))
+    run.artifact(tracking.WEIGHTS_FOLDER)
+    run.register(tracking.registered_name(plan.role, data.name), tracking.WEIGHTS_FOLDER, _facts(plan, run.scores))
     run.close("FINISHED")
-    console.print(
-        f"{run.name}: test accuracy {scores['final/test_accuracy']:.2%}, registered as {address}", markup=False
-    )
-    return Trained(run.id, plan.member.model, address, scores)
+    say(f"{run.name}: {_outcome(run)}")
+    return Trained(run.id, model, run.address, run.scores)
+
+
+def _outcome(run: Run) -> str:
+    registered = f"registered as {run.address}" if run.address else "to be registered when the store can be used"
+    return f"test accuracy {run.scores['final/test_accuracy']:.2%}, {registered}"
 
 
 def _facts(plan: Plan, scores: dict[str, float]) -> dict[str, Value]:
@@ -147,6 +207,7 @@ def _card(plan: Plan, data: Dataset) -> dict[str, object]:
         "role": plan.role,
         "model": plan.config.model,
         "classes": list(data.classes),
+        "image_size": IMAGE_SIZE,
         "mean": list(data.mean),
         "std": list(data.std),
         "data": data.name,

@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +15,15 @@ from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.data.batches import derive_seed, in_order, steps_per_epoch, training_batches
-from kdflow.errors import KdflowError
+from kdflow.errors import DivergedError, KdflowError
 from kdflow.models.frozen import Frozen
 from kdflow.models.servable import Normalised
 from kdflow.runtime import Runtime
 from kdflow.schedules import learning_rates
 from kdflow.taught import SharedTeacher, TaughtBatch
+
+LOOK_EVERY = {"cuda": 64}
+"""Steps between two looks at the losses where looking makes the device wait; elsewhere each step is looked at."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,14 @@ class Epoch:
     Attributes:
         number: From 1.
         metrics: For each member of the cohort, in its order, by the names of the design.
+        state: All that `fit(resume=...)` needs to go on after this epoch: its number and, for each member, live
+            tensors, not copies, which are of this epoch only until the next one is asked for. Plain containers and
+            tensors: `torch.load` reads them back with `weights_only=True`.
     """
 
     number: int
     metrics: list[dict[str, float]]
+    state: dict[str, Any] = field(repr=False, compare=False)
 
 
 def fit(
@@ -61,11 +69,12 @@ def fit(
     runtime: Runtime,
     teacher: Frozen | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
+    resume: dict[str, Any] | None = None,
 ) -> Iterator[Epoch]:
     """Trains the members of a cohort side by side; each ends exactly as if it had been trained alone.
 
     Order and augmentation of an epoch follow from (seed, epoch), dropout from (seed, epoch, step), for all members
-    alike.
+    alike. So a training that goes on from a saved state ends exactly as one that was never interrupted.
 
     Args:
         cohort: Its models are trained in place.
@@ -74,12 +83,15 @@ def fit(
         runtime: Seed, device, arithmetic.
         teacher: Needed if any alpha is below 1.
         on_step: Called after each step.
+        resume: The `Epoch.state` after which to go on, of a cohort, data, recipe and runtime like these, which it does
+            not contain. After the last epoch nothing is left to do: the models get the weights that they had then.
 
     Yields:
         What each epoch gave, while the models stand as that epoch left them.
 
     Raises:
-        KdflowError: the loss of a member is no longer finite; that ends the training of all members.
+        DivergedError: the loss of a member is no longer finite, which ends the training of all members.
+        KdflowError: the state to go on from is not that of such a cohort.
     """
     train, val = data.train.to(runtime.device), data.val.to(runtime.device)
     normalise = Normalised(data.mean, data.std).to(runtime.device)
@@ -94,9 +106,10 @@ def fit(
         hooked.enter_context(closing(shared_teacher))
         sample = shared_teacher.teach(normalise(train.images[:2]), train.labels[:2])
         trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
+        done = _restore(trainers, resume, recipe) if resume is not None else 0
         step = CohortStep(trainers, runtime)
         validation = list(shared_teacher.teach_all(shown(in_order(val, recipe.batch_size)), "validation"))
-        for epoch in range(1, recipe.epochs + 1):
+        for epoch in range(done + 1, recipe.epochs + 1):
             began = time.perf_counter()
             rates = learning_rates(recipe, epoch, steps_per_epoch(len(train), recipe.batch_size))
             augmented = training_batches(
@@ -108,12 +121,14 @@ def fit(
                 at_once=runtime.device.type == "cuda",
             )
             batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
+            watch = _Watch(trainers, epoch, rates, on_step)
             with runtime.own_randomness():
-                last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), on_step)
+                last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), watch)
+            watch.look()
             metrics = _sum_up(trainers, last, validation, rate=rates[-1], began=began)
             for member, values in zip(cohort, metrics, strict=True):
                 _check_finite(member.name, epoch, values)
-            yield Epoch(epoch, metrics)
+            yield Epoch(epoch, metrics, {"epoch": epoch, "members": [trainer.state() for trainer in trainers]})
 
 
 def _train_epoch(
@@ -133,6 +148,44 @@ def _train_epoch(
     return done
 
 
+class _Watch:
+    """Finds the first step at which a loss is no longer finite, without making a device wait at each.
+
+    Args:
+        trainers: Of the members.
+        epoch: Which this is.
+        rates: Of its steps.
+        on_step: Called after each step that was not found to be bad.
+    """
+
+    def __init__(
+        self, trainers: Sequence[MemberTrainer], epoch: int, rates: Sequence[float], on_step: Callable[[Step], None]
+    ) -> None:
+        self._trainers, self._epoch, self._rates, self._on_step = trainers, epoch, rates, on_step
+        self._unseen: list[Step] = []
+
+    def __call__(self, step: Step) -> None:
+        self._unseen.append(step)
+        if len(self._unseen) >= LOOK_EVERY.get(step.sums.device.type, 1):
+            self.look()
+        self._on_step(step)
+
+    def look(self) -> None:
+        """Looks at all steps since the last time.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        # What was once added to the sums stays: the last ones tell whether it is worth looking for the first.
+        if self._unseen and not self._unseen[-1].sums.isfinite().all():
+            for step in self._unseen:
+                for trainer, sums in zip(self._trainers, step.sums.tolist(), strict=True):
+                    if worst := trainer.worst(sums):
+                        when = f"at step {step.number} of epoch {self._epoch}"
+                        raise _diverged(trainer.member.name, worst, when, self._rates[step.number - 1])
+        self._unseen.clear()
+
+
 def _sum_up(
     trainers: Sequence[MemberTrainer], last: Step, validation: Sequence[TaughtBatch], *, rate: float, began: float
 ) -> list[dict[str, float]]:
@@ -147,9 +200,26 @@ def _sum_up(
 
 
 def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:
+    """The last step of an epoch can ruin a model whose own loss was still finite."""
     for name, value in metrics.items():
         if not math.isfinite(value):
-            rate = metrics["learning_rate"]
-            raise KdflowError(
-                f"{member}: {name} is {value} in epoch {epoch}, at learning rate {rate:.3g}; try a lower --lr"
-            )
+            raise _diverged(member, f"{name} is {value}", f"after epoch {epoch}", metrics["learning_rate"])
+
+
+def _diverged(member: str, what: str, when: str, rate: float) -> DivergedError:
+    return DivergedError(f"{member}: {what} {when}, at learning rate {rate:.3g}; try a lower learning rate")
+
+
+def _restore(trainers: Sequence[MemberTrainer], state: dict[str, Any], recipe: Recipe) -> int:
+    """Puts the members where a saved state says they were; gives the number of epochs done."""
+    epoch, members = state.get("epoch"), state.get("members")
+    if type(epoch) is not int or not 1 <= epoch <= recipe.epochs:
+        raise KdflowError(
+            f"the saved state is of epoch {epoch!r}, not of one from 1 to {recipe.epochs}; start a new run"
+        )
+    if not isinstance(members, list) or len(members) != len(trainers):
+        found = len(members) if isinstance(members, list) else "no"
+        raise KdflowError(f"the saved state is of {found} models, not of {len(trainers)}; start a new run")
+    for trainer, saved in zip(trainers, members, strict=True):
+        trainer.restore(saved)
+    return epoch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kdflow import cli, study
+from kdflow import cli, started, study
 from kdflow.config import StudentConfig
 from kdflow.errors import DataError, KdflowError, TeacherError, TrackingError
 
@@ -28,7 +28,7 @@ def run(monkeypatch, capsys, *arguments):
 @pytest.fixture(autouse=True)
 def no_work(monkeypatch):
     """A command that gets as far as reading data has gone too far."""
-    monkeypatch.setattr(study, "load", lambda config: pytest.fail("work began"))
+    monkeypatch.setattr(started, "load", lambda config: pytest.fail("work began"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kdflow import distillers
 from kdflow.cohort import Losses, Member, MemberTrainer, teacher_taps
 from kdflow.config import Recipe
 from kdflow.data import Dataset
+from kdflow.distillers.base import Activations, Distiller
 from kdflow.distillers.soft_targets import soft_target_loss
 from kdflow.models.frozen import Frozen
 from kdflow.runtime import Runtime
@@ -160,6 +161,28 @@ def test_a_step_is_taken_in_train_mode_and_validation_returns_to_it(tiny: Tiny, 
         one.validate([batch])
         assert all(module.training for module in model.modules())
     assert modes == [True, False, True, False]
+
+
+class Noisy(Distiller):
+    """Has dropout and normalisation of its own."""
+
+    def prepare(self, student: Activations, teacher: Activations) -> None:
+        self.noise = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))
+
+    def forward(self, student: Activations, teacher: Activations) -> Tensor:
+        return functional.mse_loss(self.noise(student["logits"]), teacher["logits"])
+
+
+def test_validation_draws_nothing_for_a_distiller_and_teaches_it_nothing(tiny: Tiny, runtime: Runtime) -> None:
+    one = Member("noisy", tiny(0), 0.5, Noisy())
+    batch = SharedTeacher(Frozen(tiny(1)), teacher_taps([one]), runtime).teach(IMAGES, LABELS)
+    trainer = MemberTrainer(one, RECIPE, runtime, batch)
+    noise = torch.get_rng_state()
+    before = [value.clone() for value in weights(one.distiller)]
+    assert trainer.validate([batch]) == trainer.validate([batch])
+    assert equal(before, weights(one.distiller))
+    assert torch.equal(noise, torch.get_rng_state())
+    assert all(module.training for module in one.distiller.modules())
 
 
 def test_validation_weighs_a_smaller_last_batch_by_its_size_and_changes_no_weight(tiny: Tiny, runtime: Runtime) -> None:

@@ -3,6 +3,7 @@
 One member's loss and step, and companionship, are `test_cohort`'s. Speed is a benchmark's.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from kdflow.errors import KdflowError
 from kdflow.models.frozen import Frozen
 from kdflow.runtime import Runtime
 from kdflow.schedules import learning_rate
-from kdflow.train import Epoch, Step, fit
+from kdflow.train import LOOK_EVERY, Epoch, Step, fit
 
 Tiny = Callable[..., nn.Module]
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.1)
@@ -225,20 +226,77 @@ def test_a_set_smaller_than_a_batch_is_one_batch(train, tiny: Tiny) -> None:
     assert len(train(tiny(0), batch_size=1000)) == 3
 
 
-@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
-def test_a_loss_that_is_no_longer_finite_ends_training_in_one_line(train, tiny: Tiny, clip_norm: float) -> None:
+def diverging(train, model: nn.Module, alpha: float = 1.0, teacher: Frozen | None = None, **changes: object) -> str:
+    """The message of a training whose loss becomes infinite or nan."""
+    recipe = {"lr": 1e6, "schedule": "constant", "weight_decay": 1.0, "clip_norm": 0.0, "epochs": 10, **changes}
     with pytest.raises(KdflowError) as caught:
-        train(tiny(0), lr=100, schedule="constant", weight_decay=1, epochs=10, clip_norm=clip_norm)
-    message = str(caught.value)
-    assert message.startswith("student: train/loss is ")
-    assert "at learning rate 100; try a lower --lr" in message
-    assert " in epoch " in message
-    assert len(message.splitlines()) == 1
+        train(model, alpha, teacher, **recipe)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 5.0])
+def test_a_loss_that_is_no_longer_finite_ends_training_in_one_line(train, tiny: Tiny, clip_norm: float) -> None:
+    message = diverging(train, tiny(0), clip_norm=clip_norm)
+    pattern = (
+        r"student: label loss is (nan|inf) at step \d of epoch \d, at learning rate 1e\+06; try a lower learning rate"
+    )
+    assert re.fullmatch(pattern, message), message
+
+
+def test_a_loss_of_the_teacher_that_is_no_longer_finite_is_named(train, tiny: Tiny) -> None:
+    broken = tiny(1)
+    broken[-1].bias.data[0] = torch.nan
+    for alpha in (0.0, 0.5):
+        message = diverging(train, tiny(0), alpha, Frozen(broken), lr=0.1)
+        assert message.startswith("student: distillation loss is nan at step 1 of epoch 1, at learning rate 0.1;")
+
+
+def test_training_stops_at_the_very_step_at_which_the_loss_is_not_finite(train, tiny: Tiny) -> None:
+    forwards = 0
+
+    def poison(module: nn.Module, args: object, output: Tensor) -> Tensor:
+        nonlocal forwards
+        forwards += module.training
+        return output * (torch.nan if forwards == STEPS + 2 else 1)
+
+    model = tiny(0)
+    model.register_forward_hook(poison)
+    assert "label loss is nan at step 2 of epoch 2," in diverging(train, model, lr=0.1)
+    assert forwards == STEPS + 2
+
+
+@pytest.mark.parametrize("every", [2, 3, 64])
+def test_where_each_step_is_not_looked_at_the_first_bad_one_is_named_all_the_same(
+    train, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    at_once = [diverging(train, tiny(seed), clip_norm=clip) for seed in (0, 1) for clip in (0.0, 5.0)]
+    monkeypatch.setitem(LOOK_EVERY, "cpu", every)
+    assert [diverging(train, tiny(seed), clip_norm=clip) for seed in (0, 1) for clip in (0.0, 5.0)] == at_once
+
+
+def test_of_an_epoch_with_a_loss_that_is_not_finite_nothing_is_heard(tiny: Tiny, data, runtime) -> None:
+    recipe = replace(RECIPE, lr=1e6, schedule="constant", weight_decay=1.0, epochs=10)
+    epochs: list[Epoch] = []
+    model = tiny(0)
+    with pytest.raises(KdflowError) as caught:
+        epochs.extend(fit([Member("student", model)], data, recipe, runtime=runtime))
+    assert f" of epoch {len(epochs) + 1}," in str(caught.value)
+    assert not any(module.training for module in model.modules())
+
+
+def test_in_a_cohort_the_member_whose_loss_is_not_finite_is_named(tiny: Tiny, data, runtime, teacher: Frozen) -> None:
+    broken = tiny(1)
+    broken[-1].bias.data[0] = torch.inf
+    kind = distillers.build("soft-targets")
+    cohort = [Member("good", tiny(0)), Member("bad", broken, 0.5, kind), Member("worse", broken, 0.0, kind)]
+    with pytest.raises(KdflowError, match=r"^bad: label loss is (inf|nan) at step 1 of epoch 1,"):
+        list(fit(cohort, data, RECIPE, runtime=runtime, teacher=teacher))
 
 
 def test_a_model_that_the_very_last_step_ruins_is_not_passed_off_as_trained(train, tiny: Tiny) -> None:
     model = tiny(0)
     with torch.no_grad():
         model[-1].weight.mul_(1e20)
-    with pytest.raises(KdflowError, match=r"student: .* in epoch 1"):
-        train(model, lr=100, weight_decay=1, momentum=0.9, schedule="constant", clip_norm=0, epochs=1, batch_size=64)
+    message = diverging(train, model, lr=100, weight_decay=1, epochs=1, batch_size=64)
+    assert re.fullmatch(r"student: val/\w+ is (nan|inf) after epoch 1, at learning rate 100; try .*", message), message

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 from measuring.worker import Orders, Reply, serve
 
@@ -11,12 +12,15 @@ from kdflow import process
 def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
     from measuring.fitting import one_epoch
 
-    from kdflow.tracking import Run, quiet
+    from kdflow.journal import Journal
+    from kdflow.tracking import Outbox, Run, quiet
 
     quiet()
+    outbox = Outbox(Journal.begin(Path("runs"), "benchmark", {}))
+    study = Run(outbox, "benchmark", "benchmark")
     return {
         job.name: _round(
-            [Run("benchmark", f"{job.name} {number}") for number in range(len(job.alphas) or 1)],
+            [Run(outbox, "student", f"{job.name} {number}", parent=study) for number in range(len(job.alphas) or 1)],
             one_epoch(job, orders).metrics,
         )
         for job in orders.jobs

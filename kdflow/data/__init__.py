@@ -1,6 +1,8 @@
 """Data sets by name: images in memory, split once, identified by digest."""
 
 import hashlib
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def load(config: DataConfig) -> Dataset:
         DataError: it is missing, damaged, or too small to split.
     """
     raw = _read(config)
-    train_indices, val_indices = split_indices(raw.train.labels, config)
+    train_indices, val_indices = split_indices(raw.train.labels, config, raw.classes)
     train, val = raw.train.select(train_indices), raw.train.select(val_indices)
     mirrored = raw.mirrored and config.flip
     if config.augment_val:
@@ -82,12 +84,13 @@ def load(config: DataConfig) -> Dataset:
     )
 
 
-def split_indices(labels: Tensor, config: DataConfig) -> tuple[Tensor, Tensor]:
+def split_indices(labels: Tensor, config: DataConfig, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Stratified split of the official training images into training and validation.
 
     Args:
         labels: int64 `[N]`.
         config: Fraction and seed.
+        classes: Their names, for messages.
 
     Returns:
         Sorted int64 indices `[N - M]` and `[M]` of training and validation images.
@@ -102,9 +105,24 @@ def split_indices(labels: Tensor, config: DataConfig) -> tuple[Tensor, Tensor]:
             stratify=labels.numpy(),
             random_state=config.split_seed,
         )
-    except ValueError as error:
-        raise DataError(f"--val-fraction {config.val_fraction:g} cannot split these images: {error}") from None
+    except ValueError:  # there are fewer training or validation images than classes, or one image of a class
+        raise _too_few(labels, config, classes, labels.unique().tolist()) from None
+    for part in (train, val):
+        if absent := set(labels.tolist()) - set(labels[part].tolist()):
+            raise _too_few(labels, config, classes, absent)
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
+
+
+def _too_few(labels: Tensor, config: DataConfig, classes: Sequence[str], among: Iterable[int]) -> DataError:
+    """Names the smallest of some classes, and the fraction with which all of them can be split."""
+    counts = labels.bincount().tolist()
+    label = min(among, key=lambda label: (counts[label], label))
+    enough = math.ceil(100 / min(count for count in counts if count)) / 100
+    remedy = f"set --val-fraction to {enough:g}" if config.val_fraction < enough <= 0.5 else "leave the class out"
+    return DataError(
+        f"class {classes[label]} has {counts[label]} of {len(labels)} training images, too few to be in both training "
+        f"and validation at --val-fraction {config.val_fraction:g}: add some, or {remedy}"
+    )
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -1,25 +1,30 @@
 """CIFAR-10 and CIFAR-100 through torchvision: downloaded once, checksums verified before anything is unpickled."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPException
+import errno
+import os
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
 
 import numpy as np
 import torch
 
 from kdflow.config import DataConfig
 from kdflow.data.base import RawData, Split, sources
+from kdflow.data.download import download, workplace
 from kdflow.errors import DataError
+from kdflow.files import sha256, unwritable
 
 if TYPE_CHECKING:  # importing torchvision takes a second, which only its users should pay
     from torchvision.datasets import CIFAR10
 
-PATIENCE = 60.0
-"""Seconds without a byte after which a download is given up."""
+SHA256 = {
+    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "cifar-100-python.tar.gz": "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+}
+"""Of the archives, as Keras has them too; torchvision knows their MD5 only, and that of each file in them."""
+ROOM = 360 << 20
+"""Bytes of an archive and of what is in it."""
 
 
 @sources.register("cifar10")
@@ -30,7 +35,7 @@ def cifar10(config: DataConfig) -> RawData:
     """
     from torchvision.datasets import CIFAR10
 
-    return _fetch(CIFAR10, config)
+    return _load(CIFAR10, config)
 
 
 @sources.register("cifar100")
@@ -41,24 +46,22 @@ def cifar100(config: DataConfig) -> RawData:
     """
     from torchvision.datasets import CIFAR100
 
-    return _fetch(CIFAR100, config)
+    return _load(CIFAR100, config)
 
 
-def _fetch(kind: "type[CIFAR10]", config: DataConfig) -> RawData:
-    otherwise = "or use --dataset digits or a folder of images"
+def _load(kind: "type[CIFAR10]", config: DataConfig) -> RawData:
+    root, damage = Path(config.data_dir).expanduser(), ""
     try:
-        with _patience():
-            train = kind(config.data_dir, train=True, download=True)
-        test = kind(config.data_dir, train=False)
-    except (OSError, HTTPException) as error:
-        if isinstance(error, HTTPError):
-            error.close()
+        if damage := _damage(kind, root / kind.base_folder):
+            _fetch(kind, root)
+        train, test = kind(root, train=True), kind(root, train=False)
+    except (DataError, OSError, RuntimeError) as error:  # a RuntimeError is torchvision's word for altered files
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise unwritable(root, error, needed=ROOM) from error
         raise DataError(
-            f"{kind.__name__} cannot be fetched from {kind.url} into --data-dir {config.data_dir}: {error}; "
-            f"put {kind.filename} there by hand, {otherwise}"
+            f"{kind.__name__} cannot be read from --data-dir {root}: {damage and f'{damage}, and '}{error}; "
+            f"put {kind.filename} there by hand, or use --dataset digits or a folder of images"
         ) from error
-    except RuntimeError as error:
-        raise DataError(f"{_damage(kind, config) or error}, {otherwise}") from error
     return RawData(_split(train), _split(test), tuple(train.classes))
 
 
@@ -67,28 +70,62 @@ def _split(part: "CIFAR10") -> Split:
     return Split(images, torch.tensor(part.targets, dtype=torch.int64))
 
 
-def _damage(kind: "type[CIFAR10]", config: DataConfig) -> str:
-    """Which file torchvision refused, with both checksums, and what to do; torchvision says only that there is one."""
+def _damage(kind: "type[CIFAR10]", folder: Path) -> str:
+    """The first file of an unpacked archive that is missing or altered, in words; empty if there is none."""
     from torchvision.datasets.utils import calculate_md5
 
-    archive = Path(config.data_dir).expanduser() / kind.filename
-    folder = archive.parent / kind.base_folder
-    members = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
-    for path, expected in [(archive, kind.tgz_md5), *((folder / name, md5) for name, md5 in members)]:
-        found = calculate_md5(path) if path.is_file() else "missing"
-        if found != expected and (path != archive or path.is_file()):
-            # torchvision unpacks again when a batch is damaged, but not when the names are: the whole folder has to go.
-            remedy = f"delete {archive if path == archive else folder} and run again"
-            return f"{path} is incomplete or altered (md5 {found}, expected {expected}): {remedy}"
+    for name, expected in _members(kind):
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if (found := calculate_md5(path)) != expected:
+            return f"{path} is incomplete or altered (md5 {found}, expected {expected})"
     return ""
 
 
-@contextmanager
-def _patience() -> Iterator[None]:
-    """torchvision sets no time limit of its own, so a silent server would hold the run for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+def _members(kind: "type[CIFAR10]") -> list[tuple[str, str]]:
+    """Name and MD5 of every file that torchvision reads."""
+    lists = (*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"]))
+    return [(name, md5) for name, md5 in lists]
+
+
+def _fetch(kind: "type[CIFAR10]", root: Path) -> None:
+    """Downloads the archive if it is not there whole, and unpacks it; one process does, the others wait for it."""
+    archive = root / kind.filename
+    with workplace(archive) as private:
+        if not _damage(kind, root / kind.base_folder):
+            return
+        _provide(kind, archive, private)
+        _unpack(kind, archive, private)
+
+
+def _provide(kind: "type[CIFAR10]", archive: Path, private: Path) -> None:
+    expected = SHA256[kind.filename]
+    found = sha256(archive) if archive.is_file() else ""
+    if found == expected:
+        return
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        download(kind.url, private / archive.name, expected=expected)
+    except DataError as error:
+        if not found:
+            raise
+        raise DataError(
+            f"{archive} is incomplete or altered (sha256 {found}, expected {expected}), and {error}"
+        ) from error
+    os.replace(private / archive.name, archive)
+
+
+def _unpack(kind: "type[CIFAR10]", archive: Path, private: Path) -> None:
+    """Unpacks into a private folder; only files of known content leave it, each at once or not at all."""
+    from torchvision.datasets.utils import extract_archive
+
+    try:
+        extract_archive(archive, private)
+    except tarfile.TarError as error:  # such as a member that would go elsewhere
+        raise DataError(f"{archive} cannot be unpacked: {error}") from error
+    unpacked, folder = private / kind.base_folder, archive.parent / kind.base_folder
+    if damage := _damage(kind, unpacked):
+        raise DataError(damage)
+    folder.mkdir(exist_ok=True)
+    for name, _ in _members(kind):
+        os.replace(unpacked / name, folder / name)

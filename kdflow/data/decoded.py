@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kdflow import cache
-from kdflow.checkpoint import sha256
 from kdflow.data.base import RawData, Split
 from kdflow.data.folder import read_folder
+from kdflow.files import sha256
 
 INPUTS = ("*.parquet", "train/*", "test/*", "train/*/*", "test/*/*")
 

@@ -1,31 +1,33 @@
 """Everything MLflow: the only room that imports it."""
 
-from kdflow.tracking.models import (
-    WEIGHTS_FOLDER,
-    newest_teacher,
-    register,
-    registered_name,
-    resolve_run,
-    weights_of,
-)
-from kdflow.tracking.query import Record, comparison_page, histories, runs
-from kdflow.tracking.run import Run, data_tags
-from kdflow.tracking.store import quiet, redact, uri
+from kdflow.tracking.in_store import InStore
+from kdflow.tracking.kept import Kept
+from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
+from kdflow.tracking.opened import OpenRun, close, open_runs
+from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.record import Record
+from kdflow.tracking.run import Run, data_tags, reopen
+from kdflow.tracking.store import quiet, redact, require_store, uri
+
+Runs = InStore | Kept
+"""Where runs are read from."""
 
 __all__ = [
     "WEIGHTS_FOLDER",
+    "InStore",
+    "Kept",
+    "OpenRun",
+    "Outbox",
     "Record",
     "Run",
-    "comparison_page",
+    "Runs",
+    "close",
     "data_tags",
-    "histories",
-    "newest_teacher",
+    "open_runs",
     "quiet",
     "redact",
-    "register",
     "registered_name",
-    "resolve_run",
-    "runs",
+    "reopen",
+    "require_store",
     "uri",
-    "weights_of",
 ]

@@ -1,21 +1,23 @@
-"""One MLflow run while it is open."""
+"""One run of a command: what it logs is written into the command's journal, and told to the MLflow store from there."""
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from kdflow import __version__
+from kdflow import __version__, process
 from kdflow.data import Dataset
+from kdflow.errors import KdflowError
+from kdflow.journal import Journal
 from kdflow.options import Value, show
-from kdflow.tracking.store import client, experiment_id, reported
+from kdflow.stopping import Stopped
+from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.store import chosen_experiment, client, redact, reported
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,35 +28,63 @@ def data_tags(data: Dataset) -> dict[str, str]:
     return {"kdflow.data": data.name, "kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}
 
 
+@reported
+def reopen(journal: Journal) -> None:
+    """Makes sure that a run can be gone on with, and says in the run that `mlflow run` made for this what it does.
+
+    Raises:
+        KdflowError: the run is deleted.
+        TrackingError: the store cannot be used, or does not know the run.
+    """
+    if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
+        raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
+    if made := os.environ.pop("MLFLOW_RUN_ID", None):
+        client().update_run(made, name=f"resume {journal.id}")
+        tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id}
+        client().log_batch(made, tags=[RunTag(tag, value) for tag, value in tags.items()])
+
+
 class Run:
     """A run that takes params, metrics and artifacts, and is closed by leaving its `with` block.
 
-    It ends FINISHED at a clean exit, KILLED on Ctrl-C or a signal, FAILED on any other exception.
+    It ends FINISHED at a clean exit, KILLED on Ctrl-C or a signal, FAILED on any other exception. A run that the
+    journal knows already is opened again.
 
     Args:
+        outbox: Of the command.
         role: "teacher", "student", "study" or "compare".
         name: Shown in the MLflow UI.
         parent: The run in which this one is nested. Without one, a run that `mlflow run` has already made is used.
         tags: More tags.
     """
 
-    @reported
     def __init__(
-        self, role: str, name: str, *, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
+        self,
+        outbox: Outbox,
+        role: str,
+        name: str,
+        *,
+        parent: "Run | None" = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        own = {"kdflow.role": role, "kdflow.version": __version__, **(tags or {})}
-        if parent:
-            own |= {"mlflow.parentRunId": parent.id, "kdflow.study_id": parent.id}
         self.name = name
-        self.id: str
+        # Only of students are there several in a study.
+        self.key: str = f"{parent.key}/{name if role == 'student' else role}" if parent else outbox.journal.key
+        self._outbox = outbox
+        alive = {"kdflow.process": process.identity()}
+        if self.finished:
+            return
+        if self._journal.status(self.key):
+            self._write("status", status="RUNNING")
+            self.tag(alive)
+            return
+        own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
+        if parent:
+            own |= {"mlflow.parentRunId": parent.key, "kdflow.study_id": parent.key}
         adopted = None if parent else os.environ.pop("MLFLOW_RUN_ID", None)
-        if adopted:
-            self.id = adopted
-            client().update_run(adopted, name=name)
-            self.tag(own)
-        else:
-            self.id = client().create_run(experiment_id(), run_name=name, tags=resolve_tags(own)).info.run_id
-        self._closed = False
+        # A run that `mlflow run` made has been told already where it comes from.
+        tags = own if adopted else {tag: redact(value) for tag, value in resolve_tags(own).items()}
+        self._write("create", name=name, tags=tags, adopt=adopted, experiment=chosen_experiment())
 
     def __enter__(self) -> Self:
         return self
@@ -63,60 +93,104 @@ class Run:
         if kind is None:
             self.close("FINISHED")
         else:
-            self.close("KILLED" if issubclass(kind, KeyboardInterrupt | SystemExit) else "FAILED")
+            self.close("KILLED" if issubclass(kind, KeyboardInterrupt | SystemExit | Stopped) else "FAILED")
 
-    @reported
+    @property
+    def id(self) -> str:
+        """The id that the store gave the run, or its key until then."""
+        return self._journal.id_of(self.key)
+
+    @property
+    def address(self) -> str:
+        """Of its registered model version, such as "models:/kdflow-student-digits/3"; empty until the store has it."""
+        return self._journal.addresses.get(self.key, "")
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended well, now or before the command was stopped."""
+        return self._journal.status(self.key) == "FINISHED"
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Its `final/` metrics."""
+        logged = self._journal.metrics(self.key)
+        return {name: steps[0] for name, steps in logged.items() if name.startswith("final/")}
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder in which the run keeps what it will give to the store."""
+        folder = self._journal.artifacts(self.key)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def close(self, status: str) -> None:
         """Ends the run, once."""
-        if not self._closed:
-            client().set_terminated(self.id, status)
-            self._closed = True
+        if self._journal.status(self.key) == "RUNNING":
+            self._write("status", status=status)
 
-    @reported
     def tag(self, tags: Mapping[str, str]) -> None:
         """Sets tags."""
-        client().log_batch(self.id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._write("tags", tags=dict(tags))
 
-    @reported
     def params(self, params: Mapping[str, Value]) -> None:
-        """Logs params, except those that `mlflow run` has already logged in its own spelling."""
-        logged = client().get_run(self.id).data.params
-        new = [Param(name, show(value)) for name, value in params.items() if name not in logged]
-        client().log_batch(self.id, params=new)
+        """Logs params, once."""
+        if not self._journal.of(self.key, "params"):
+            self._write("params", params={name: show(value) for name, value in params.items()})
 
-    @reported
     def metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Logs metrics at a step: the epoch, from 1, or 0 for what has none."""
-        now = int(time.time() * 1000)
-        client().log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
+        """Logs metrics at a step (the epoch, from 1, or 0 for what has none), each name and step once."""
+        logged = self._journal.metrics(self.key)
+        new = {name: value for name, value in metrics.items() if step not in logged.get(name, {})}
+        if new:
+            self._write("metrics", metrics=new, step=step)
 
-    @reported
+    def history(self, names: tuple[str, ...]) -> dict[str, list[float]]:
+        """What was logged by epoch, of the metrics that were."""
+        return self._journal.history(self.key, names)
+
     def dataset(self, data: Dataset) -> None:
         """Logs which data the run saw, for each split."""
+        if self._journal.of(self.key, "inputs"):
+            return
         source = json.dumps({"tags": {"kdflow.dataset": data.source}})
-        inputs = []
+        datasets = []
         for context, split in (("train", data.train), ("validation", data.val), ("test", data.test)):
             profile = json.dumps({"images": len(split), "classes": len(data.classes), "split": data.split_digest})
-            entity = DatasetEntity(f"{data.name}-{context}", data.digest, "code", source, profile=profile)
-            inputs.append(DatasetInput(entity, tags=[InputTag("mlflow.data.context", context)]))
-        client().log_inputs(self.id, datasets=inputs)
+            name = f"{data.name}-{context}"
+            datasets.append(
+                {"name": name, "digest": data.digest, "source": source, "profile": profile, "context": context}
+            )
+        self._write("inputs", datasets=datasets)
 
-    @reported
-    def figure(self, figure: "Figure", path: str) -> None:
+    def figure(self, figure: "Figure", name: str) -> None:
         """Saves a matplotlib figure as an artifact."""
-        client().log_figure(self.id, figure, path)
+        figure.savefig(self.artifacts / name)
+        self.artifact(name)
 
-    @reported
-    def text(self, text: str, path: str) -> None:
+    def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact."""
-        client().log_text(self.id, text, path)
+        (self.artifacts / name).write_text(text, encoding="utf-8")
+        self.artifact(name)
 
-    @reported
-    def folder(self, folder: Path, path: str) -> None:
-        """Saves all files of a folder as artifacts."""
-        client().log_artifacts(self.id, str(folder), path)
+    def artifact(self, name: str) -> None:
+        """Gives a file or folder in `artifacts` to the store."""
+        self._write("artifact", path=str((self.artifacts / name).relative_to(self._journal.folder)))
 
-    @reported
-    def artifacts(self) -> str:
-        """Where the run's artifacts lie: a folder, or an address."""
-        return str(client().get_run(self.id).info.artifact_uri).removeprefix("file://")
+    def register(self, model: str, weights: str, tags: Mapping[str, Value]) -> None:
+        """Registers the model whose weights and card lie in a folder of `artifacts`, once.
+
+        Args:
+            model: Name under which it goes, such as "kdflow-student-digits".
+            weights: The folder.
+            tags: Of the version, `val_accuracy` among them.
+        """
+        if not self._journal.of(self.key, "register"):
+            path = str((self.artifacts / weights).relative_to(self._journal.folder))
+            self._write("register", model=model, weights=path, tags={key: show(value) for key, value in tags.items()})
+
+    @property
+    def _journal(self) -> Journal:
+        return self._outbox.journal
+
+    def _write(self, kind: str, **facts: object) -> None:
+        self._outbox.write(kind, self.key, **facts)

@@ -4,13 +4,16 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import mlflow
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
@@ -19,6 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from kdflow.errors import TrackingError
 
 EXPERIMENT = "kdflow"
+
+# What MLflow raises when a store is away, locked, damaged or refuses. A failed upload is an OSError, as all errors of
+# requests are; a sqlite file of a newer MLflow is a CommandError.
+TROUBLE = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,11 +39,25 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (MlflowException, SQLAlchemyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {reason}") from error
+        except TROUBLE as error:
+            raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {failure(error)}") from error
 
     return wrapper
+
+
+def failure(error: Exception) -> str:
+    """One line on what the store said."""
+    return redact(str(error).partition("\n")[0])
+
+
+@reported
+def require_store() -> None:
+    """Asks the store for something, to learn before any work whether it can be used.
+
+    Raises:
+        TrackingError: it cannot.
+    """
+    client().search_experiments(max_results=1)
 
 
 def quiet() -> None:
@@ -66,13 +87,26 @@ def uri() -> str:
     return mlflow.get_tracking_uri()
 
 
-def experiment_id() -> str:
-    """The experiment that the environment names, or else "kdflow", created at need."""
+def chosen_experiment() -> dict[str, str]:
+    """The experiment that the environment chooses by id or name, or else "kdflow"."""
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    experiment = client().get_experiment_by_name(name)
-    return experiment.experiment_id if experiment else client().create_experiment(name)
+        return {"id": given}
+    return {"name": os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)}
+
+
+def experiment_id(chosen: Mapping[str, str] | None = None) -> str:
+    """The id of a chosen experiment, by default of that of the environment; it is created at need."""
+    chosen = chosen or chosen_experiment()
+    if "id" in chosen:
+        return chosen["id"]
+    known = client().get_experiment_by_name(chosen["name"])
+    if known is None:
+        with suppress(MlflowException):  # another process may have been quicker; if not, it shows in the next line
+            return client().create_experiment(chosen["name"])
+        known = client().get_experiment_by_name(chosen["name"])
+    if known is None or known.lifecycle_stage != "active":
+        raise MlflowException(f"experiment {chosen['name']!r} is deleted or cannot be made")
+    return known.experiment_id
 
 
 def all_experiment_ids() -> list[str]:
@@ -91,7 +125,26 @@ def every_page(fetch: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
         token = page.token
 
 
-def redact(address: str) -> str:
-    """An address without user name and password."""
-    scheme, slashes, rest = address.partition("://")
-    return scheme + slashes + rest.rpartition("@")[2]
+def obstacle(run_id: str) -> str | None:
+    """Why a run cannot be used, or None if it is finished and not deleted."""
+    try:
+        info = client().get_run(run_id).info
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+        return f"there is no such run in {redact(uri())}"
+    if info.lifecycle_stage != "active":
+        return f"the run is deleted; restore it with `mlflow runs restore --run-id {run_id}`"
+    if info.status != "FINISHED":
+        return f"the run is {info.status}, not FINISHED; choose a finished one"
+    return None
+
+
+def says_not_there(error: MlflowException) -> bool:
+    """Whether the store answers that there is no such thing, rather than that it cannot answer."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "ENDPOINT_NOT_FOUND")
+
+
+def redact(text: str) -> str:
+    """A text whose addresses have lost user name, password and query."""
+    return re.sub(r"(\w://)(?:[^\s/]*@)?([^\s?]*)(?:\?\S*)?", r"\1\2", text)

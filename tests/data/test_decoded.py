@@ -17,7 +17,7 @@ from kdflow.data.base import RawData
 from kdflow.data.decoded import read_decoded
 from kdflow.data.folder import read_folder
 from kdflow.errors import DataError
-from tests.data.test_folder import a_class_folder, a_parquet_folder, a_shard, encoded, pixels
+from tests.data.image_folders import a_class_folder, a_parquet_folder, a_shard, encoded, pixels
 
 LAYOUTS = {"parquet": a_parquet_folder, "class folders": a_class_folder}
 

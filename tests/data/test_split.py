@@ -1,11 +1,14 @@
 """From raw images to a data set: the split, its statistics, its digests, and what raw data may be."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from kdflow.config import DataConfig
@@ -41,7 +44,7 @@ def tiny(**options: Any) -> Dataset:
 
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.5])
 def test_the_split_is_disjoint_complete_and_sorted(fraction: float) -> None:
-    train, val = split_indices(torch.arange(200) % 4, DataConfig(val_fraction=fraction))
+    train, val = split_indices(torch.arange(200) % 4, DataConfig(val_fraction=fraction), CLASSES)
     assert len(val) == 200 * fraction
     assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(200))
     assert torch.equal(train, train.sort().values)
@@ -50,25 +53,65 @@ def test_the_split_is_disjoint_complete_and_sorted(fraction: float) -> None:
 
 def test_the_split_is_stratified() -> None:
     labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 10)
-    train, val = split_indices(labels, DataConfig(val_fraction=0.1))
+    train, val = split_indices(labels, DataConfig(val_fraction=0.1), CLASSES)
     assert labels[val].bincount().tolist() == [10, 5, 1]
     assert labels[train].bincount().tolist() == [90, 45, 9]
 
 
 def test_the_split_depends_on_the_split_seed_only() -> None:
     labels = torch.arange(200) % 4
-    first = split_indices(labels, DataConfig(split_seed=3))[1]
+    first = split_indices(labels, DataConfig(split_seed=3), CLASSES)[1]
     torch.manual_seed(1)
-    again = split_indices(labels, DataConfig(split_seed=3, augment_val=False, dataset="digits"))[1]
+    again = split_indices(labels, DataConfig(split_seed=3, augment_val=False, dataset="digits"), CLASSES)[1]
     assert torch.equal(first, again)
-    assert not torch.equal(first, split_indices(labels, DataConfig(split_seed=4))[1])
+    assert not torch.equal(first, split_indices(labels, DataConfig(split_seed=4), CLASSES)[1])
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1], [0]])
-def test_too_few_images_to_split_are_told_in_one_line(labels: list[int]) -> None:
-    with pytest.raises(DataError, match="--val-fraction") as failure:
-        split_indices(torch.tensor(labels), DataConfig())
+@pytest.mark.parametrize(
+    ("counts", "options", "told"),
+    [
+        pytest.param([30, 1, 9], {}, "class dog has 1 of 40 training images", id="one image"),
+        pytest.param([30, 1, 9], {}, "add some, or leave the class out", id="no fraction helps one image"),
+        pytest.param([1], {}, "class cat has 1 of 1 training images", id="one image in all"),
+        pytest.param([3, 2, 4], {}, "class dog has 2 of 9 training images", id="fewer images held out than classes"),
+        pytest.param([500, 400, 3], {"val_fraction": 0.01}, "class eel has 3 of 903", id="none of a class held out"),
+        pytest.param([500, 400, 3], {"val_fraction": 0.01}, "set --val-fraction to 0.34", id="a fraction that helps"),
+    ],
+)
+def test_a_class_with_too_few_images_is_named_with_their_number_and_a_remedy(
+    counts: list[int], options: dict[str, Any], told: str
+) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    with pytest.raises(DataError) as failure:
+        split_indices(labels, DataConfig(**options), CLASSES)
+    assert told in str(failure.value)
+    assert f"at --val-fraction {DataConfig(**options).val_fraction:g}" in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def split_or_advice(counts: list[int], fraction: float) -> tuple[list[int], list[int]] | str:
+    """The labels of both parts of classes of so many images, or why they are not split."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    try:
+        train, val = split_indices(labels, DataConfig(val_fraction=fraction), CLASSES)
+    except DataError as error:
+        return str(error)
+    return labels[train].tolist(), labels[val].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=3), fraction=st.floats(0.01, 0.5))
+def test_every_class_is_in_both_parts_or_the_advised_fraction_brings_it_there(
+    counts: list[int], fraction: float
+) -> None:
+    parts = split_or_advice(counts, fraction)
+    if isinstance(parts, str) and (advised := re.search(r"set --val-fraction to ([\d.]+)$", parts)):
+        parts = split_or_advice(counts, float(advised[1]))
+    if isinstance(parts, str):
+        assert min(counts) == 1
+        assert parts.endswith("leave the class out")
+    else:
+        assert all(sorted(set(part)) == list(range(len(counts))) for part in parts)
 
 
 def test_validation_is_drawn_once_and_for_all(source: RawData) -> None:
@@ -87,7 +130,9 @@ def test_validation_images_are_the_held_out_ones_cropped_and_flipped(source: Raw
 
 def test_without_augmentation_train_and_validation_are_the_clean_images(source: RawData) -> None:
     data = tiny(augment_val=False)
-    for split, indices in zip((data.train, data.val), split_indices(source.train.labels, DataConfig()), strict=True):
+    for split, indices in zip(
+        (data.train, data.val), split_indices(source.train.labels, DataConfig(), CLASSES), strict=True
+    ):
         assert torch.equal(split.images, source.train.images[indices])
         assert torch.equal(split.labels, source.train.labels[indices])
 
@@ -107,7 +152,7 @@ def test_the_test_split_is_clean(source: RawData) -> None:
 
 def test_mean_and_std_are_those_of_the_training_split_only(source: RawData) -> None:
     data = tiny()
-    scaled = source.train.images[split_indices(source.train.labels, DataConfig())[0]].double() / 255
+    scaled = source.train.images[split_indices(source.train.labels, DataConfig(), CLASSES)[0]].double() / 255
     assert data.mean == pytest.approx(scaled.mean((0, 2, 3)).tolist(), rel=1e-12)
     assert data.std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist(), rel=1e-12)
     whole = source.train.images.double() / 255

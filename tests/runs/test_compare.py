@@ -28,15 +28,30 @@ def student(run_id, alpha, *, taught_by="t", params=(), tags=(), **changes):
     return replace(Record(run_id, "FINISHED", 1, own, FINAL, marks | dict(tags)), **changes)
 
 
+class Given:
+    """Runs that are given, newest first, instead of read."""
+
+    place = "a test"
+
+    def __init__(self, records):
+        self._records = records
+
+    def runs(self, *roles):
+        return list(self._records)
+
+    def history(self, run_id, names):
+        return {}
+
+    def resolve_run(self, reference):
+        return reference
+
+
 @pytest.fixture
-def find(monkeypatch):
+def find():
     """Compares given records, newest first, without a store."""
 
     def run(*records, **options):
-        monkeypatch.setattr(compare.tracking, "runs", lambda *roles: list(records))
-        monkeypatch.setattr(compare.tracking, "histories", lambda run_id, names: {})
-        monkeypatch.setattr(compare.tracking, "resolve_run", lambda reference: reference)
-        return compare.find(CompareConfig(**options))
+        return compare.find(CompareConfig(**options), Given(records))
 
     return run
 

@@ -110,7 +110,7 @@ def test_the_compare_run_keeps_tables_and_figures(study, client):
 
 
 def test_the_comparison_page_names_every_run(study):
-    page = tracking.comparison_page([row.run_id for row in study.rows])
+    page = tracking.InStore().comparison_page([row.run_id for row in study.rows])
     assert "127.0.0.1" in page
     assert all(row.run_id in page for row in study.rows)
 
@@ -118,8 +118,8 @@ def test_the_comparison_page_names_every_run(study):
 def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
     import torch
 
-    from kdflow.checkpoint import read_weights
     from kdflow.study import run_student, run_teacher
+    from kdflow.weights import read_weights
 
     teacher = run_teacher(teacher_config())
     students = [run_student(student_config(alpha=alpha)) for alpha in (1, 0)]
@@ -127,7 +127,10 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
     for alone, alpha in ((teacher, None), (students[0], 1.0), (students[1], 0.0)):
         assert alone.run_id != in_study[alpha].run_id
         assert alone.scores["final/test_accuracy"] == in_study[alpha].test_accuracy
-        with tracking.weights_of(alone.run_id) as one, tracking.weights_of(in_study[alpha].run_id) as other:
+        with (
+            tracking.InStore().weights_of(alone.run_id) as one,
+            tracking.InStore().weights_of(in_study[alpha].run_id) as other,
+        ):
             ours, theirs = read_weights(one), read_weights(other)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -135,9 +138,9 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
 def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same(study, monkeypatch):
     import torch
 
-    from kdflow.checkpoint import read_weights
     from kdflow.study import run_student
     from kdflow.taught import SharedTeacher
+    from kdflow.weights import read_weights
 
     asked = []
 
@@ -150,7 +153,7 @@ def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same
     teacher = next(row for row in study.rows if row.role == "teacher")
     alone = run_student(student_config(alpha=0.5, teacher=teacher.run_id))
     assert asked == [2], "only the sample that a distiller learns shapes from"
-    with tracking.weights_of(alone.run_id) as one, tracking.weights_of(in_study.run_id) as other:
+    with tracking.InStore().weights_of(alone.run_id) as one, tracking.InStore().weights_of(in_study.run_id) as other:
         ours, theirs = read_weights(one), read_weights(other)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -173,7 +176,7 @@ def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, mon
 
 
 def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store, monkeypatch):
-    from kdflow import study, tracked
+    from kdflow import started, study, tracked
     from kdflow.data import Dataset
 
     class Watched(Dataset):
@@ -182,7 +185,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
                 reads.append(scoring[-1:])
             return super().__getattribute__(name)
 
-    def watched_load(config, load=study.load):
+    def watched_load(config, load=started.load):
         return Watched(**vars(load(config)))
 
     def watched_scores(*arguments, final_scores=tracked.final_scores, **options):
@@ -193,7 +196,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
             scoring.pop()
 
     reads, scoring = [], []
-    monkeypatch.setattr(study, "load", watched_load)
+    monkeypatch.setattr(started, "load", watched_load)
     monkeypatch.setattr(tracked, "final_scores", watched_scores)
     study.run_student(student_config(alpha=1, epochs=1))
     counted_only = 2  # how many images there are: for the screen and for the lineage

@@ -1,4 +1,4 @@
-"""Which teacher a student finds, and which it refuses. Damage to a teacher's files is in tests/test_checkpoint.py."""
+"""Which teacher a student finds, and which it refuses. Damage to a teacher's files is in tests/test_weights.py."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from kdflow.config import DataConfig
 from kdflow.data import load
 from kdflow.errors import TeacherError, TrackingError
 from kdflow.study import run_student
+from kdflow.tracking import InStore
 from tests.runs.conftest import student_config
 
 
@@ -23,22 +24,20 @@ def teacher_id(study):
 
 
 def students_in_store():
-    from kdflow.tracking import runs
-
-    return len(runs("student"))
+    return len(InStore().runs("student"))
 
 
 @pytest.mark.parametrize(
     "reference", ["{run}", "models:/kdflow-teacher-digits/1", "models:/kdflow-teacher-digits@champion"]
 )
 def test_a_teacher_is_found_by_run_version_and_alias(reference, teacher_id, digits):
-    found = teachers.find(reference.format(run=teacher_id), digits)
+    found = teachers.find(reference.format(run=teacher_id), digits, InStore())
     assert not found.model.training
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
 
 
 def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
-    assert teachers.find("", digits).run_id
+    assert teachers.find("", digits, InStore()).run_id
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
 )
 def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits):
     with pytest.raises(TeacherError, match=words) as caught:
-        teachers.find(reference, digits)
+        teachers.find(reference, digits, InStore())
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
 
@@ -61,7 +60,7 @@ def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits
 @pytest.mark.parametrize("data", [{"split_seed": 1}, {"val_fraction": 0.2}, {"augment_val": False}])
 def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_images(data, teacher_id):
     with pytest.raises(TeacherError, match="another split"):
-        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)))
+        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)), InStore())
 
 
 @pytest.mark.parametrize(
@@ -74,25 +73,25 @@ def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_
 )
 def test_a_teacher_of_other_data_is_refused(changes, words, teacher_id, digits):
     with pytest.raises(TeacherError, match=words) as caught:
-        teachers.find(teacher_id, replace(digits, **changes))
+        teachers.find(teacher_id, replace(digits, **changes), InStore())
     assert "kdflow teacher --dataset digits" in str(caught.value)
 
 
 def test_a_teacher_is_taken_whatever_the_last_bits_of_mean_and_std(teacher_id, digits):
     elsewhere = replace(digits, mean=tuple(value * (1 + 1e-15) for value in digits.mean))
-    assert teachers.find(teacher_id, elsewhere).run_id == teacher_id
+    assert teachers.find(teacher_id, elsewhere, InStore()).run_id == teacher_id
 
 
 def test_a_server_that_does_not_answer_is_not_taken_for_a_missing_run(store, monkeypatch, digits):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9"):
-        teachers.find("0" * 32, digits)
+        teachers.find("0" * 32, digits, InStore())
 
 
 def test_without_a_teacher_of_these_data_the_error_says_how_to_train_one(study):
     with pytest.raises(TeacherError, match="kdflow teacher --dataset digits"):
-        teachers.find("", load(DataConfig(dataset="digits", split_seed=7)))
+        teachers.find("", load(DataConfig(dataset="digits", split_seed=7)), InStore())
 
 
 def test_a_student_without_a_teacher_leaves_no_run(study):
@@ -117,10 +116,10 @@ def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
     run = MlflowClient().create_run(experiment_id(), tags={"kdflow.role": "teacher"})
     MlflowClient().update_run(run.info.run_id, status=status)
     with pytest.raises(TeacherError, match=words):
-        teachers.find(run.info.run_id, digits)
+        teachers.find(run.info.run_id, digits, InStore())
     MlflowClient().delete_run(run.info.run_id)
     with pytest.raises(TeacherError, match="deleted"):
-        teachers.find(run.info.run_id, digits)
+        teachers.find(run.info.run_id, digits, InStore())
 
 
 def test_a_run_without_weights_is_no_teacher(store, digits):
@@ -131,4 +130,4 @@ def test_a_run_without_weights_is_no_teacher(store, digits):
     run = MlflowClient().create_run(experiment_id())
     MlflowClient().set_terminated(run.info.run_id)
     with pytest.raises(TeacherError, match="has no weights"):
-        teachers.find(run.info.run_id, digits)
+        teachers.find(run.info.run_id, digits, InStore())

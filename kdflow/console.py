@@ -1,0 +1,12 @@
+"""Where everything is said: one console, on which text from outside is inert."""
+
+from rich.console import Console
+
+from kdflow.text import plain
+
+console = Console(soft_wrap=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Prints one line; markup and control characters in it do nothing."""
+    console.print(plain(text), markup=False)

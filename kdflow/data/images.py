@@ -1,0 +1,109 @@
+"""Encoded images, wherever they come from, as one array of pixels; what cannot be used is refused by name."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from kdflow.data.base import IMAGE_SIZE, Split
+from kdflow.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image before decoding; `where` names it in messages."""
+
+    where: str
+    content: bytes | Path | None
+    label: int | None
+
+
+class Piece(Protocol):
+    """Some of the images of a part, in order: a file of many, or a folder of one class."""
+
+    @property
+    def path(self) -> Path:
+        """Where they are."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+def decode(pieces: Sequence[Piece], *, classes: int | None, resize: bool) -> Split:
+    """Decodes all images into one array, channels last in memory; one thread, as more were slower on small images.
+
+    Args:
+        pieces: Their images, in this order.
+        classes: How many there are; None if any label from 0 will do.
+        resize: Scale images to 32x32.
+
+    Raises:
+        DataError: there are none, too many for the memory, or one with unusable pixels or label.
+    """
+    count = sum(len(piece) for piece in pieces)
+    if count == 0:
+        raise DataError(f"{pieces[0].path} has no images, nor has any file or folder beside it: add some")
+    try:
+        images = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        labels = np.empty(count, dtype=np.int64)
+    except (MemoryError, ValueError) as error:  # a ValueError is numpy's word for a size that no memory has
+        folder = pieces[0].path.parent
+        raise DataError(f"{folder}: its {count:,} images do not fit into memory; use fewer") from error
+    items = (item for piece in pieces for item in piece)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for index, item in enumerate(items):
+            labels[index] = _label(item, classes)
+            images[index] = _pixels(item, resize=resize)
+    return Split(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
+
+
+def _label(item: Item, classes: int | None) -> int:
+    expected = f"0 to {classes - 1}" if classes else "a whole number from 0"
+    if item.label is None:
+        raise DataError(f"{item.where} has no label: expected {expected}")
+    if not 0 <= item.label < (classes or 2**63):
+        raise DataError(f"{item.where} has label {item.label}: expected {expected}, as in the training images")
+    return item.label
+
+
+def _pixels(item: Item, *, resize: bool) -> np.ndarray:
+    """uint8 `[32, 32, 3]`, RGB."""
+    if not item.content:
+        raise DataError(f"{item.where} has no image bytes: the images must be inside the file, not beside it")
+    source = io.BytesIO(item.content) if isinstance(item.content, bytes) else item.content
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            _check_header(image, item.where, resize=resize)
+            # By way of RGBA, as Pillow warns about palettes with transparency otherwise.
+            rgb = (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them run into
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        raise DataError(f"{item.where} is no readable {'/'.join(FORMATS)} image: {reason}; replace it") from error
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    return np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
+
+
+def _check_header(image: Image.Image, where: str, *, resize: bool) -> None:
+    width, height = image.size
+    if not resize and (width, height) != (IMAGE_SIZE, IMAGE_SIZE):
+        raise DataError(f"{where} is {width}x{height}, not {IMAGE_SIZE}x{IMAGE_SIZE}: --resize true scales all images")
+    if image.mode[0] in "IF":  # Pillow would clip, not scale, to 8 bits
+        raise DataError(f"{where} has more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its name if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,84 @@
+"""Files that are whole or not there: written beside their place, synced, then moved into it."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from kdflow.errors import KdflowError
+
+PART = ".part"
+"""Ending of a file that is being written; what a killed process leaves under it is of no use."""
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file at once or not at all, and waits until it is on the disk; what stood there stays until then.
+
+    Raises:
+        KdflowError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        handle, part = tempfile.mkstemp(suffix=PART, dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path.parent, error, needed=len(content)) from error
+
+
+def require_writable(folder: Path, *, option: str) -> None:
+    """Makes a folder at need, and makes sure that it takes files.
+
+    Args:
+        folder: Where files will be written.
+        option: Which the user can change, such as "--runs-dir".
+
+    Raises:
+        KdflowError: it takes none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error
+
+
+def unwritable(folder: Path, error: OSError, *, needed: int) -> KdflowError:
+    """What to tell a user whose file could not be written: on a full disk, what it needed and what there is.
+
+    Args:
+        folder: Exists.
+        error: Why it could not.
+        needed: Bytes.
+    """
+    if error.errno == errno.ENOSPC:
+        needs, free = -(-needed // 1024), shutil.disk_usage(folder).free // 1024
+        return KdflowError(f"no space left on {folder}: {needs:,} KiB needed, {free:,} KiB free; make room")
+    return KdflowError(f"{folder} cannot be written to: {error.strerror or error}")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not know how
+            raise
+    finally:
+        os.close(handle)

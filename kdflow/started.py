@@ -1,0 +1,239 @@
+"""Starting a command, or going on with one that was stopped: its data, its machine, its journal."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from kdflow import __version__, files, teacher, tracking
+from kdflow.config import (
+    KeepingConfig,
+    RuntimeConfig,
+    StudentConfig,
+    StudyConfig,
+    TeacherConfig,
+    configure,
+    flat,
+    options,
+)
+from kdflow.console import say
+from kdflow.data import Dataset, load
+from kdflow.errors import DataError, DivergedError, KdflowError, UsageError
+from kdflow.journal import Journal
+from kdflow.options import flag, show
+from kdflow.runtime import Runtime, resolve
+from kdflow.stopping import Stopped
+from kdflow.teacher import Teacher
+from kdflow.tracking import Outbox, Runs, data_tags
+
+Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
+LAST_WORDS = 5.0
+"""Seconds in which a command that fails may still tell the store so."""
+
+
+@dataclass(frozen=True)
+class Session(Generic[Config]):
+    """A command that is about to begin, or to go on.
+
+    Attributes:
+        kind: "teacher", "student" or "study".
+        config: Its options, all settled.
+        data: What it sees.
+        runtime: On what it computes.
+        journal: Of the command that is gone on with; None for a new one.
+    """
+
+    kind: str
+    config: Config
+    data: Dataset
+    runtime: Runtime
+    journal: Journal | None
+
+    @property
+    def runs(self) -> Runs:
+        """Where runs are read from."""
+        return readable(self.config.keeping.runs_dir, offline=self.config.keeping.offline)
+
+    def find_teacher(self, reference: str) -> Teacher:
+        """Loads the teacher that is meant; after a stop, the one that was found before.
+
+        Args:
+            reference: Run id, key, model version or alias; empty for the newest of the same data.
+
+        Raises:
+            TeacherError: see `kdflow.teacher.find`.
+        """
+        found = self.journal.started["teacher"] if self.journal else ""
+        meant = Journal.id_for(Path(self.config.keeping.runs_dir), found or reference)
+        return teacher.find(meant, self.data, self.runs)
+
+    @contextmanager
+    def begun(self, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
+        """Begins, or goes on (see `begun`).
+
+        Args:
+            teacher: That was found.
+        """
+        facts = {
+            "config": {name: show(value) for name, value in flat(self.config).items()},
+            "teacher": teacher.run_id if teacher else "",
+            "data": data_tags(self.data),
+            "computing": _computing(self.runtime),
+        }
+        with begun(self.kind, self.config.keeping, facts, self.journal) as outbox:
+            yield outbox
+
+
+@contextmanager
+def begun(
+    kind: str, keeping: KeepingConfig, facts: Mapping[str, object], stopped: Journal | None = None
+) -> Iterator[Outbox]:
+    """Within this, a command has a journal; a failure leaves it as it is and says how to go on.
+
+    Args:
+        kind: "teacher", "student", "study" or "compare".
+        keeping: Where to keep it.
+        facts: What going on needs to know.
+        stopped: The journal of a command that is gone on with.
+
+    Raises:
+        KdflowError: the journal is in use, or cannot be written.
+        TrackingError: at the end, the store does not have everything.
+    """
+    store = {"store": tracking.redact(tracking.uri())}
+    journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store})
+    with journal.locked():
+        outbox = Outbox(journal, offline=keeping.offline)
+        try:
+            yield outbox
+        except (Stopped, KeyboardInterrupt, Exception) as error:
+            outbox.settle(within=LAST_WORDS)
+            if not isinstance(error, DivergedError):
+                error.add_note(f"go on with: {_command(journal)}")
+            raise
+        outbox.require_told()
+        shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
+        if outbox.offline:
+            say(f"Kept in {journal.folder}; `kdflow sync` tells the store.")
+
+
+def prepare(kind: str, config: Config) -> Session[Config]:
+    """Checks what can be checked before any work, reads the data, and finds what is gone on with.
+
+    Raises:
+        UsageError: other options are given than those of the run that is gone on with.
+        DataError: the data cannot be used, or are not those of that run.
+        TrackingError: the store cannot be used.
+        KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
+    """
+    keeping = config.keeping
+    files.require_writable(Path(keeping.runs_dir), option="--runs-dir")
+    journal = _stopped(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
+    if not keeping.offline:
+        tracking.require_store()
+        if journal:
+            tracking.reopen(journal)
+    if journal:
+        _require_same_options(journal, config)
+        config = replace(config, runtime=_same_threads(journal, config.runtime))
+    data, runtime = load(config.data), resolve(config.runtime)
+    say(
+        f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
+        f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}"
+    )
+    if journal:
+        _require_same_data(journal, data)
+        _tell_differences(journal, runtime)
+    return Session(kind, config, data, runtime, journal)
+
+
+def gone_on_with(kind: str, config: Config, given: Mapping[str, object]) -> Config:
+    """The options of a stopped run, with those given that may differ.
+
+    Args:
+        kind: "teacher", "student" or "study".
+        config: The defaults.
+        given: Options by flat name, `resume` among them.
+
+    Raises:
+        UsageError: an option is given that the run has otherwise.
+        KdflowError: there is no such run, or it is of another kind.
+    """
+    asked = configure(config, **given)
+    journal = _stopped(kind, asked.keeping.resume, asked.keeping.runs_dir)
+    known = {name: text for name, text in journal.started["config"].items() if name in options(config)}
+    return configure(config, **(known | {"resume": "", "offline": False} | dict(given)))
+
+
+def readable(runs_dir: str, *, offline: bool) -> Runs:
+    """Where runs are read from: the store, or what is kept here where it cannot be asked."""
+    return tracking.Kept(Path(runs_dir)) if offline else tracking.InStore()
+
+
+def _stopped(kind: str, reference: str, runs_dir: str) -> Journal:
+    journal = Journal.find(Path(runs_dir), reference)
+    if journal.started["kind"] != kind:
+        raise KdflowError(f"--resume {reference}: this is no {kind}: {_command(journal)}")
+    return journal
+
+
+def _command(journal: Journal) -> str:
+    folder = "" if journal.folder.parent == Path("runs") else f" --runs-dir {journal.folder.parent}"
+    return f"kdflow {journal.started['kind']} --resume {journal.id}{folder}"
+
+
+def _require_same_options(journal: Journal, config: Config) -> None:
+    """What a run finds or computes with may change; what it computes may not."""
+    specs, theirs = options(config), journal.started["config"]
+    differing = [
+        f"{flag(name)} {show(value)} (the run has {theirs.get(name, 'no such option')})"
+        for name, value in flat(config).items()
+        if not specs[name].incidental and theirs.get(name) != show(value)
+    ]
+    if differing:
+        raise UsageError(
+            f"--resume {config.keeping.resume}: other options than those of the run: {', '.join(differing)}; leave "
+            "them out, or begin a new run"
+        )
+
+
+def _require_same_data(journal: Journal, data: Dataset) -> None:
+    theirs = journal.started["data"]
+    for name, value in data_tags(data).items():
+        if theirs[name] != value and name != "kdflow.data":
+            what = name.removeprefix("kdflow.")
+            raise DataError(
+                f"--resume {journal.id}: {data.name} is not what the run saw ({what} {value[:8]}, the run has "
+                f"{theirs[name][:8]}): give it the same images, or begin a new run"
+            )
+
+
+def _same_threads(journal: Journal, config: RuntimeConfig) -> RuntimeConfig:
+    """Left to itself, a run computes on as many threads as before it was stopped."""
+    return config if config.threads else replace(config, threads=int(journal.started["computing"]["threads"]))
+
+
+def _tell_differences(journal: Journal, runtime: Runtime) -> None:
+    theirs, ours = journal.started["computing"], _computing(runtime)
+    differing = [f"{name} {ours[name]} (was {theirs.get(name)})" for name in ours if theirs.get(name) != ours[name]]
+    if differing:
+        say(
+            f"Note: going on with {'; '.join(differing)}. The run will be sound, but it is not promised to equal one "
+            "that was never stopped, bit for bit."
+        )
+
+
+def _computing(runtime: Runtime) -> dict[str, Any]:
+    chip, dtype, _, _ = runtime.arithmetic
+    return {
+        "chip": chip,
+        "arithmetic": dtype.removeprefix("torch."),
+        "threads": str(runtime.threads),
+        "deterministic": show(runtime.deterministic),
+        "torch": torch.__version__,
+        "kdflow": __version__,
+    }

@@ -1,0 +1,17 @@
+"""Text from outside, such as the names of runs, folders and classes, made safe to show."""
+
+import re
+
+# They print as nothing, though Unicode counts them as letters or marks: names that look alike would differ in them.
+_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+_SHOWN_AS_NOTHING = re.compile(f"[{_INVISIBLE}]")
+
+
+def plain(text: str) -> str:
+    """Returns `text` as one line of visible characters.
+
+    Line breaks and runs of white space become one blank. Control characters, escape sequences, marks that turn the
+    direction of writing, letters without width and lone surrogates become U+FFFD, so that none of them acts.
+    """
+    visible = "".join(letter if letter.isprintable() or letter.isspace() else "\ufffd" for letter in text)
+    return " ".join(_SHOWN_AS_NOTHING.sub("\ufffd", visible).split())

@@ -1,0 +1,24 @@
+"""A run as it is read back."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as the store has it, or as its journal will tell it.
+
+    Attributes:
+        run_id: Of MLflow; the run's key where no store has it yet.
+        status: FINISHED, RUNNING, FAILED, KILLED or SCHEDULED.
+        started: Milliseconds since 1970.
+        params: Texts, as logged; quotes that `mlflow run` puts around a value are taken off.
+        metrics: Last values.
+        tags: All tags.
+    """
+
+    run_id: str
+    status: str
+    started: int
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]

@@ -1,0 +1,75 @@
+"""Looking after the store: what it missed is told, and runs that nobody works on any more are closed."""
+
+from pathlib import Path
+
+from kdflow import process, tracking
+from kdflow.config import StoreConfig
+from kdflow.console import say
+from kdflow.errors import KdflowError, TrackingError
+from kdflow.journal import Journal
+from kdflow.tracking import Outbox
+
+
+def run_sync(config: StoreConfig) -> None:
+    """Tells the store what the journals have and it does not, oldest first; those in use are left to their processes.
+
+    Raises:
+        TrackingError: the store cannot be used, or it is not the one in which a run was begun.
+    """
+    runs_dir = Path(config.runs_dir)
+    waiting = [journal for journal in Journal.every(runs_dir) if journal.pending]
+    if not waiting:
+        say(f"The store has everything that {runs_dir} keeps.")
+        return
+    tracking.require_store()
+    for journal in waiting:
+        try:
+            with journal.locked():
+                _tell(journal)
+        except TrackingError:
+            raise
+        except KdflowError as error:
+            say(f"{journal.key} is left out: {error}")
+
+
+def _tell(journal: Journal) -> None:
+    ours, theirs = tracking.redact(tracking.uri()), journal.started["store"]
+    if journal.ids and ours != theirs:
+        raise TrackingError(f"{journal.key} was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+    Outbox(journal).require_told()
+    if journal.status(journal.key) == "RUNNING":
+        tracking.close(journal.ids[key] for key in journal.ids if journal.status(key) == "RUNNING")
+    say(f"{journal.key}: the store has everything, as run {journal.id}")
+    for address in journal.addresses.values():
+        say(f"  registered as {address}")
+
+
+def run_doctor(config: StoreConfig) -> None:
+    """Closes runs that the store has as running, although their processes are dead, and says what can be gone on with.
+
+    Runs of other machines are listed and left alone, as are those that `mlflow run` made and kdflow never reached.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    open_runs = tracking.open_runs()
+    for run in open_runs:
+        alive = process.is_alive(run.process) if run.process else None
+        if alive is False:
+            tracking.close([run.run_id])
+            say(f"{run.name}, run {run.run_id}: its process is dead; closed as KILLED")
+        elif alive:
+            say(f"{run.name}, run {run.run_id}: still running")
+        elif run.process:
+            say(f"{run.name}, run {run.run_id}: runs on {run.process.split()[0]}; run `kdflow doctor` there")
+        else:
+            say(
+                f"{run.name}, run {run.run_id}: made by `mlflow run`, which never began it; delete it if that has ended"
+            )
+    if not open_runs:
+        say(f"No run is open in {tracking.redact(tracking.uri())}.")
+    for journal in Journal.every(Path(config.runs_dir)):
+        if journal.pending:
+            say(f"{journal.key}: {journal.pending} entries wait for the store; run `kdflow sync`")
+        if not journal.finished and journal.started["kind"] != "compare":
+            say(f"{journal.key} can go on: kdflow {journal.started['kind']} --resume {journal.id}")
