@@ -5,6 +5,7 @@ ARGS =
 PORT ?= 5000
 PYTHON = python3.11 python3
 UV_VERSION = 0.13.9
+PIP_AUDIT_VERSION = 2.10.1
 
 BIN = .venv/bin
 # `mlflow run --env-manager local` starts the python that is first on PATH.
@@ -15,11 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python "$$@"; } || \
 	$(BIN)/python -m pip install "$$@"; }; install
 
+# A store's address may hold a password: it is not printed, and not handed over where `ps` shows it.
+WITHOUT_SECRETS = -e 's|://.*@|://|' -e 's|[?].*||'
+
 # torchdistill, to compare with, has an environment of its own (6 GB); a quick benchmark does without.
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -29,11 +33,11 @@ study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100
 
 ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=5000
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
-	case "$$store" in http:* | https:*) echo "The runs are on a server: open $$store"; exit;; esac; \
+	case "$$store" in http:* | https:*) echo "The runs are on a server: open $$store" | sed $(WITHOUT_SECRETS); exit;; esac; \
 	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it)"; \
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
-		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" \
-		--backend-store-uri "$$store" --default-artifact-root "$(CURDIR)/mlruns"
+	MLFLOW_BACKEND_STORE_URI="$$store" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
+		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" --default-artifact-root "$(CURDIR)/mlruns"
 
 bench: .venv/.installed $(TORCHDISTILL) ## speed, each figure beside its target: a quarter of an hour; DATASET=digits, ARGS=--quick
 	@$(BIN)/python benchmarks/bench.py --dataset "$(DATASET)" $(ARGS)
@@ -62,6 +66,13 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
 
+# Without --strict, packages that the advisories could not be asked about would count as sound.
+audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here
+	@said=$$(.venv/audit/bin/pip-audit --strict --disable-pip --progress-spinner off $(ARGS) -r requirements-dev.lock 2>&1) && \
+	{ echo "$$said"; exit; }; \
+	case "$$said" in *"known vulnerabilit"*) echo "$$said" >&2;; \
+	*) echo "make audit: the advisories cannot be had: $$(echo "$$said" | sed -n '$$s/^ERROR:[a-z_.]*://; $$p')" >&2;; esac; exit 1
+
 clean: ## removes the environment and all caches; never runs, models or data
 	rm -rf .venv .venv-torchdistill .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find kdflow tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
@@ -83,6 +94,13 @@ clean: ## removes the environment and all caches; never runs, models or data
 
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# In an environment of its own: what it needs is no part of what it looks at.
+.venv/audit/.installed: .venv/.made Makefile
+	@$(BIN)/python -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --retries 1 pip-audit==$(PIP_AUDIT_VERSION) 2>/dev/null || \
+	{ echo "make audit: pip-audit $(PIP_AUDIT_VERSION) cannot be installed: is there a way to a package index?" >&2; exit 1; }
 	@touch $@
 
 # Where it cannot be had, the benchmark says so and goes on.

@@ -20,6 +20,7 @@ from kdflow.config import (
 )
 from kdflow.errors import KdflowError
 from kdflow.options import Option, flag, show
+from kdflow.text import plain
 
 EPILOG = (
     "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
@@ -160,5 +161,5 @@ def _with_notes(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"kdflow: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"kdflow: error: {plain(message)}", file=sys.stderr)
     sys.exit(code)

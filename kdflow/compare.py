@@ -1,5 +1,6 @@
 """From finished runs to a comparison: one data set, one split, one teacher."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,6 +23,7 @@ OPTIONS = options(StudentConfig())
 INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | {"teacher"}
 WITHOUT_EFFECT_AT_ALPHA_1 = {"distiller", "temperature", "knobs"}
 LOSS = {"alpha"} | WITHOUT_EFFECT_AT_ALPHA_1
+NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha", "temperature")}
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 
 
@@ -40,8 +42,9 @@ def find(config: CompareConfig, runs: Runs) -> Comparison:
         TeacherError: the teacher that was named cannot be used.
     """
     records = runs.runs("teacher", "student")
-    finished = [record for record in records if _is_complete(record)]
-    left_out = Counter({"unfinished": len(records) - len(finished)})
+    unusable = {record.run_id: reason for record in records if (reason := _unusable(record))}
+    finished = [record for record in records if record.run_id not in unusable]
+    left_out = Counter(unusable.values()) + Counter({"deleted": runs.deleted("teacher", "student")})
     dataset = config.dataset and short_name(config.dataset)
     wanted = [record for record in finished if dataset in ("", record.tags["kdflow.data"])]
     if not wanted:
@@ -56,16 +59,18 @@ def find(config: CompareConfig, runs: Runs) -> Comparison:
     same_data = [record for record in finished if _data(record) == _data(reference)]
     left_out["on other data or another split"] = len(finished) - len(same_data)
     left_out["of another teacher"] = sum(_role(one) == "teacher" and one is not teacher for one in same_data)
-    students = [record for record in same_data if _role(record) == "student"]
+    students = [record for record in same_data if _role(record) == "student" and record is not teacher]
     chosen, reasons = _choose_students(students, teacher_id)
     footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in (left_out + reasons).items() if n]
     if teacher_id and not teacher:
-        footnotes.append(f"The teacher, run {teacher_id}, is no longer there.")
+        footnotes.append(f"The teacher, run {teacher_id}, is not in {runs.place}.")
     if diverged := sum("kdflow.diverged" in record.tags for record in chosen):
-        footnotes.append(f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate.")
-    if len(chosen) >= DRAWN:
-        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(chosen) + bool(teacher)}.")
+        footnotes.append(
+            f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate or a larger alpha."
+        )
     rows = _rows(teacher, chosen, runs)
+    if len(rows) > DRAWN:
+        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(rows)}.")
     return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes))
 
 
@@ -85,7 +90,7 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.figure(report.accuracy_bars(drawn), "accuracy.png")
     console.print(report.table(comparison))
     say(f"Table and figures: {run.artifacts}")
-    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in comparison.rows])}")
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
     return comparison
 
 
@@ -93,7 +98,7 @@ def _choose_teacher(records: list[Record], reference: str, runs: Runs) -> str | 
     teachers = [record for record in records if _role(record) == "teacher"]
     if reference:
         named = runs.resolve_run(reference)
-        if named not in {record.run_id for record in teachers}:
+        if named not in {record.run_id for record in records}:
             raise TeacherError(f"--teacher {reference}: it is not a finished kdflow teacher")
         return named
     students = [record for record in records if _role(record) == "student"]
@@ -132,15 +137,15 @@ def _rows(teacher: Record | None, students: list[Record], runs: Runs) -> tuple[R
 
 def _row(record: Record, teacher: Record | None, varying: Iterable[str], runs: Runs | None) -> Row:
     params, metrics = record.params, record.metrics
-    is_student = _role(record) == "student"
+    is_student = record is not teacher  # one that teaches may have been a student itself
     alpha = _number(record, "alpha") if is_student else None
-    distiller = params["distiller"] if is_student and alpha != 1 else None
+    distiller = params.get("distiller") if is_student and alpha != 1 else None
     softened = distiller and distiller in distillers and "temperature" in distillers[distiller].knobs
     own = dict(_settings(record, without=_without_effect(record))) if is_student else {}
     train, val, test = (metrics[name] for name in FINAL)
     return Row(
         run_id=record.run_id,
-        role=_role(record),
+        role="student" if is_student else "teacher",
         model=params["model"],
         alpha=alpha,
         distiller=distiller,
@@ -164,8 +169,28 @@ def _varying(students: list[Record]) -> list[str]:
     return [name for name in names if len({one[name] for one in settings if name in one}) > 1]
 
 
-def _is_complete(record: Record) -> bool:
-    return record.status == "FINISHED" and all(name in record.metrics for name in FINAL)
+def _unusable(record: Record) -> str | None:
+    """Why a run cannot be compared, or None if it can."""
+    if record.status != "FINISHED":
+        return "unfinished"
+    numbers = [record.params.get(name) for name in NUMBERS[_role(record)]]
+    figures = [record.metrics.get(name, math.nan) for name in FINAL]
+    whole = (
+        {"kdflow.data", "kdflow.data_digest", "kdflow.split_digest"} <= record.tags.keys()
+        and "model" in record.params
+        and all(map(_is_number, numbers))
+        and all(map(math.isfinite, figures))
+        and 1 <= record.metrics.get("model/parameters", math.nan) < math.inf
+        and record.trained >= _number(record, "epochs")
+    )
+    return None if whole else "without all epochs, figures and settings"
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return text is not None and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _role(record: Record) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from kdflow.errors import KdflowError
@@ -35,7 +36,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def require_writable(folder: Path, *, option: str) -> None:
-    """Makes a folder at need, and makes sure that it takes files.
+    """Makes sure that a folder takes files, or can be made; it is as before afterwards.
 
     Args:
         folder: Where files will be written.
@@ -44,10 +45,14 @@ def require_writable(folder: Path, *, option: str) -> None:
     Raises:
         KdflowError: it takes none.
     """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for one in made:
+            with suppress(OSError):  # another process may have begun to use it
+                one.rmdir()
     except OSError as error:
         reason = error.strerror or error
         raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from kdflow import files
+from kdflow import files, stopping
 from kdflow.errors import KdflowError
 
 SCHEMA = 1
@@ -40,14 +41,7 @@ class Journal:
         self.started: dict[str, Any] = _read_json(folder / "run.json")
         if self.started.get("schema") != SCHEMA:
             raise KdflowError(f"{folder} was not written by this version of kdflow (schema {SCHEMA})")
-        delivered = _read_json(folder / "delivered.json") if (folder / "delivered.json").exists() else {}
-        self.ids: dict[str, str] = delivered.get("ids", {})
-        self.addresses: dict[str, str] = delivered.get("addresses", {})
-        self.entries: list[Entry] = list(_read_lines(folder / "journal.jsonl"))
-        self._metrics: dict[str, dict[str, dict[int, float]]] = {}
-        for entry in self.entries:
-            self._note_metrics(entry)
-        self.delivered: int = min(delivered.get("count", 0), len(self.entries))
+        self._read()
 
     @classmethod
     def begin(cls, runs_dir: Path, kind: str, settings: dict[str, Any]) -> Self:
@@ -63,9 +57,15 @@ class Journal:
         """
         files.require_writable(runs_dir, option="--runs-dir")
         folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        (folder / "artifacts").mkdir(parents=True)
         started = {"schema": SCHEMA, "kind": kind, **settings}
-        files.write(folder / "run.json", (json.dumps(started, indent=2) + "\n").encode())
+        try:
+            (folder / "artifacts").mkdir(parents=True)
+            files.write(folder / "run.json", (json.dumps(started, indent=2) + "\n").encode())
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise files.unwritable(runs_dir, error, needed=0) from error
+            raise
         return cls(folder)
 
     @classmethod
@@ -75,13 +75,14 @@ class Journal:
         Raises:
             KdflowError: there is none.
         """
-        for journal in cls.every(runs_dir):
-            if reference in (journal.key, journal.id):
-                return journal
-            if reference in (*journal.ids, *journal.ids.values()):
-                kind = journal.started["kind"]
+        for folder in _folders(runs_dir):
+            ids, key = _read_delivered(folder).get("ids", {}), folder.name
+            if reference in (key, ids.get(key)):
+                return cls(folder)
+            if reference in ids.values() or reference.startswith(f"{key}/"):
+                kind = key.partition("-")[0]
                 raise KdflowError(
-                    f"--resume {reference}: this run is part of a {kind}: kdflow {kind} --resume {journal.id}"
+                    f"--resume {reference}: this run is part of a {kind}: kdflow {kind} --resume {ids.get(key, key)}"
                 )
         raise KdflowError(
             f"--resume {reference}: {runs_dir} keeps nothing of such a run: it was run elsewhere (name that folder "
@@ -91,15 +92,17 @@ class Journal:
     @classmethod
     def every(cls, runs_dir: Path) -> Iterator[Self]:
         """All commands that left a folder, oldest first; folders that are something else are passed over."""
-        names = (path.parent.name for path in runs_dir.glob("*/run.json"))
-        begun = sorted((found[1], found[0]) for name in names if (found := KEY.match(name)))
-        for _, name in begun:
-            yield cls(runs_dir / name)
+        yield from map(cls, _folders(runs_dir))
 
     @property
     def id(self) -> str:
         """The run that was started: the id that the store gave it, or its key until then."""
         return self.id_of(self.key)
+
+    @property
+    def reference(self) -> str:
+        """What `find` knows it by: its id, unless that could not be noted on a full disk."""
+        return str(_read_delivered(self.folder).get("ids", {}).get(self.key, self.key))
 
     @property
     def checkpoints(self) -> Path:
@@ -134,6 +137,12 @@ class Journal:
         """The entries of one kind for one run."""
         return [entry for entry in self.entries if entry["run"] == key and entry["kind"] == kind]
 
+    @property
+    def open(self) -> list[str]:
+        """The runs that were begun and not ended, the last begun first."""
+        begun = [entry["run"] for entry in self.entries if entry["kind"] == "create"]
+        return [key for key in reversed(begun) if self.status(key) == "RUNNING"]
+
     def status(self, key: str) -> str | None:
         """How a run stands; None if it was never begun."""
         told = self.of(key, "status")
@@ -149,23 +158,20 @@ class Journal:
         return {name: [logged[name][step] for step in sorted(logged[name])] for name in names if name in logged}
 
     def append(self, kind: str, run: str, **facts: Any) -> None:
-        """Writes an entry down.
+        """Writes an entry down; how a run stands can be told even if it cannot be kept.
 
         Raises:
             KdflowError: the disk is full, or the folder cannot be written to.
         """
         entry: Entry = {"kind": kind, "run": run, "time": int(time.time() * 1000), **facts}
-        self.entries.append(entry)  # even if it cannot be kept, it can be told
-        self._note_metrics(entry)
-        line = (json.dumps(entry) + "\n").encode()
-        try:
-            with (self.folder / "journal.jsonl").open("ab", buffering=0) as file:
-                whole = file.tell()
-                if file.write(line) != len(line):
-                    file.truncate(whole)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise files.unwritable(self.folder, error, needed=len(line)) from error
+        with stopping.patient():  # an entry that is told and not kept, or kept and not told, would be told otherwise
+            try:
+                self._keep((json.dumps(entry) + "\n").encode())
+            except KdflowError:
+                if kind == "status":
+                    self._note(entry)
+                raise
+            self._note(entry)
 
     def mark_delivered(self) -> None:
         """Notes that the store has one more entry. Were the note lost, that entry would be sent again, to no effect."""
@@ -191,14 +197,36 @@ class Journal:
                 owner = lock.read() or "another process"
                 raise KdflowError(f"run {self.id} is in use by {owner}: wait for it, or end it first") from None
             lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
+            with suppress(OSError):  # a full disk is told where it does harm
+                os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
             self._drop_torn_line()
+            self._read()  # the process that had it until now may have gone on
             yield
 
-    def _note_metrics(self, entry: Entry) -> None:
+    def _read(self) -> None:
+        delivered = _read_delivered(self.folder)
+        self.ids: dict[str, str] = delivered.get("ids", {})
+        self.addresses: dict[str, str] = delivered.get("addresses", {})
+        self.entries: list[Entry] = []
+        self._metrics: dict[str, dict[str, dict[int, float]]] = {}
+        for entry in _read_lines(self.folder / "journal.jsonl"):
+            self._note(entry)
+        self.delivered: int = min(delivered.get("count", 0), len(self.entries))
+
+    def _note(self, entry: Entry) -> None:
+        self.entries.append(entry)
         for name, value in entry.get("metrics", {}).items():
             self._metrics.setdefault(entry["run"], {}).setdefault(name, {})[entry["step"]] = value
+
+    def _keep(self, line: bytes) -> None:
+        try:
+            with (self.folder / "journal.jsonl").open("ab", buffering=0) as file:
+                whole = file.tell()
+                if file.write(line) != len(line):
+                    file.truncate(whole)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise files.unwritable(self.folder, error, needed=len(line)) from error
 
     def _drop_torn_line(self) -> None:
         """A process that was killed may have left half a line, which the next entry must not be appended to."""
@@ -207,21 +235,37 @@ class Journal:
             os.truncate(path, content.rfind(b"\n") + 1)
 
 
+def _folders(runs_dir: Path) -> Iterator[Path]:
+    """Of all commands, oldest first."""
+    names = (path.parent.name for path in runs_dir.glob("*/run.json"))
+    for _, name in sorted((found[1], name) for name in names if (found := KEY.fullmatch(name))):
+        yield runs_dir / name
+
+
 def _read_lines(path: Path) -> Iterator[Entry]:
     """All whole entries."""
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-        if not line.endswith(b"\n"):
-            return
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-        except ValueError as error:
-            raise KdflowError(f"{path} is damaged: {error}") from None
+            if not {"kind", "run", "time"} <= entry.keys():
+                raise ValueError("this is no entry")
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise KdflowError(f"{path} is damaged in line {number}: {error}; begin a new run") from None
         yield entry
+
+
+def _read_delivered(folder: Path) -> dict[str, Any]:
+    """What the store has; nothing where that is not known: told again, entries have no effect."""
+    try:
+        return _read_json(folder / "delivered.json")
+    except KdflowError:
+        return {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise KdflowError(f"{path} is damaged: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise KdflowError(f"{path} is damaged: {error}; begin a new run") from None
     return content if isinstance(content, dict) else {}

@@ -14,10 +14,10 @@ _KEEP = 1 << 30
 
 
 def prepare() -> None:
-    """Settles what cannot be changed once torch runs; what the environment already says is left alone."""
+    """Settles what cannot be changed once torch runs; what the environment already says is mostly left alone."""
     # Waiting threads that spin for long steal the core of the thread they wait for.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever was said: nothing here needs it
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     _keep_freed_memory()

@@ -9,14 +9,25 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kdflow.figures import accuracy_bars, loss_curves, run_curves
+from kdflow.figures import MOST_RUNS, accuracy_bars, loss_curves, run_curves
 from kdflow.rows import Comparison, Row
 from kdflow.text import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["accuracy_bars", "csv_text", "json_text", "loss_curves", "markdown", "run_curves", "table"]
+__all__ = [
+    "MOST_RUNS",
+    "accuracy_bars",
+    "columns",
+    "csv_text",
+    "json_text",
+    "loss_curves",
+    "markdown",
+    "run_curves",
+    "table",
+    "units",
+]
 
 NOTHING = "-"  # a cell that does not apply, such as the alpha of the teacher
 NAMES = ("run", "model", "distiller", "settings")  # columns of words; all others hold numbers
@@ -44,7 +55,7 @@ def table(comparison: Comparison) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    caption = "\n".join(map(plain, (_units(comparison), *comparison.footnotes)))
+    caption = "\n".join(map(plain, (units(comparison), *comparison.footnotes)))
     drawn = Table(
         title=Text(f"Accuracy on {plain(comparison.dataset)}"),
         caption=Text(caption),
@@ -54,8 +65,8 @@ def table(comparison: Comparison) -> "Table":
         pad_edge=False,
         show_edge=False,
     )
-    columns = _columns(comparison)
-    for heading in columns:
+    shown = columns(comparison)
+    for heading in shown:
         drawn.add_column(
             Text(heading),
             justify="left" if heading in NAMES else "right",
@@ -63,20 +74,20 @@ def table(comparison: Comparison) -> "Table":
             overflow="fold",
             max_width=40,
         )
-    for cells in zip(*columns.values(), strict=True):
+    for cells in zip(*shown.values(), strict=True):
         drawn.add_row(*(Text(plain(cell)) for cell in cells))
     return drawn
 
 
 def markdown(comparison: Comparison) -> str:
     """Returns the teacher and its students as a pipe table, with the footnotes as a list below."""
-    columns = _columns(comparison)
+    shown = columns(comparison)
     lines = [
-        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(_units(comparison))}",
+        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(units(comparison))}",
         "",
-        _pipes(columns),
-        _pipes(":--" if heading in NAMES else "--:" for heading in columns),
-        *(_pipes(map(markdown_escaped, cells)) for cells in zip(*columns.values(), strict=True)),
+        _pipes(shown),
+        _pipes(":--" if heading in NAMES else "--:" for heading in shown),
+        *(_pipes(map(markdown_escaped, cells)) for cells in zip(*shown.values(), strict=True)),
     ]
     if comparison.footnotes:
         lines += ["", *(f"- {_markdown_line(note)}" for note in comparison.footnotes)]
@@ -142,11 +153,11 @@ def _pipes(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _columns(comparison: Comparison) -> dict[str, list[str]]:
+def columns(comparison: Comparison) -> dict[str, list[str]]:
     """Returns heading to cells, one cell a row. Columns that would say nothing are left out."""
     rows = comparison.rows
     teacher = next((row for row in rows if row.role == "teacher"), None)
-    columns = {
+    every = {
         "run": [row.role for row in rows],
         "model": [row.model for row in rows],
         "alpha": [_number(row.alpha) for row in rows],
@@ -161,12 +172,12 @@ def _columns(comparison: Comparison) -> dict[str, list[str]]:
         "seed": [str(row.seed) for row in rows],
         "settings": [row.settings or NOTHING for row in rows],
     }
-    idle = {heading for heading in ("alpha", "T", "gap", "settings") if set(columns[heading]) <= {NOTHING}}
-    idle |= {heading for heading in ("distiller", "seed") if len(set(columns[heading]) - {NOTHING}) < 2}
-    return {heading: cells for heading, cells in columns.items() if heading not in idle}
+    idle = {heading for heading in ("alpha", "T", "gap", "settings") if set(every[heading]) <= {NOTHING}}
+    idle |= {heading for heading in ("distiller", "seed") if len(set(every[heading]) - {NOTHING}) < 2}
+    return {heading: cells for heading, cells in every.items() if heading not in idle}
 
 
-def _units(comparison: Comparison) -> str:
+def units(comparison: Comparison) -> str:
     """Returns what the numbers of a table are, and what all its runs have in common."""
     common = [f"distiller {name}" for name in {row.distiller for row in comparison.rows} - {None}]
     common = common if len(common) == 1 else []

@@ -1,8 +1,10 @@
 """Starting a command, or going on with one that was stopped: its data, its machine, its journal."""
 
+import errno
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -109,16 +111,30 @@ def begun(
     with journal.locked():
         outbox = Outbox(journal, offline=keeping.offline)
         try:
-            yield outbox
+            outbox.tell()
+            with _full_disk_told(journal.folder):
+                yield outbox
         except (Stopped, KeyboardInterrupt, Exception) as error:
+            _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
-            if not isinstance(error, DivergedError):
-                error.add_note(f"go on with: {_command(journal)}")
+            if kind != "compare" and not isinstance(error, DivergedError):
+                error.add_note(f"go on with: {_command(journal, offline=keeping.offline)}")
             raise
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
             say(f"Kept in {journal.folder}; `kdflow sync` tells the store.")
+
+
+@contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    """Where not even a folder can be made, Python says less than a user must know."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise files.unwritable(folder, error, needed=1) from error
 
 
 def prepare(kind: str, config: Config) -> Session[Config]:
@@ -133,13 +149,15 @@ def prepare(kind: str, config: Config) -> Session[Config]:
     keeping = config.keeping
     files.require_writable(Path(keeping.runs_dir), option="--runs-dir")
     journal = _stopped(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
+    if journal:
+        _require_same_options(journal, config)
+        config = replace(config, runtime=_same_threads(journal, config.runtime))
+        with journal.locked():  # learned now, and not only when the data are read
+            pass
     if not keeping.offline:
         tracking.require_store()
         if journal:
             tracking.reopen(journal)
-    if journal:
-        _require_same_options(journal, config)
-        config = replace(config, runtime=_same_threads(journal, config.runtime))
     data, runtime = load(config.data), resolve(config.runtime)
     say(
         f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
@@ -166,7 +184,8 @@ def gone_on_with(kind: str, config: Config, given: Mapping[str, object]) -> Conf
     asked = configure(config, **given)
     journal = _stopped(kind, asked.keeping.resume, asked.keeping.runs_dir)
     known = {name: text for name, text in journal.started["config"].items() if name in options(config)}
-    return configure(config, **(known | {"resume": "", "offline": False} | dict(given)))
+    here = {"runs_dir": asked.keeping.runs_dir, "offline": asked.keeping.offline}
+    return configure(config, **(known | here | dict(given)))
 
 
 def readable(runs_dir: str, *, offline: bool) -> Runs:
@@ -181,9 +200,17 @@ def _stopped(kind: str, reference: str, runs_dir: str) -> Journal:
     return journal
 
 
-def _command(journal: Journal) -> str:
-    folder = "" if journal.folder.parent == Path("runs") else f" --runs-dir {journal.folder.parent}"
-    return f"kdflow {journal.started['kind']} --resume {journal.id}{folder}"
+def _command(journal: Journal, *, offline: bool = False) -> str:
+    runs_dir = journal.folder.parent
+    folder = "" if runs_dir == Path(KeepingConfig().runs_dir) else f" --runs-dir {shlex.quote(str(runs_dir))}"
+    return f"kdflow {journal.started['kind']} --resume {journal.reference}{folder}{' --offline true' * offline}"
+
+
+def _end_runs(outbox: Outbox, status: str) -> None:
+    """Ends the runs of a command that failed while one of them was being begun or ended."""
+    for key in outbox.journal.open:
+        with suppress(KdflowError):  # whatever cannot be kept is told all the same
+            outbox.write("status", key, status=status)
 
 
 def _require_same_options(journal: Journal, config: Config) -> None:

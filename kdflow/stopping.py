@@ -1,4 +1,4 @@
-"""Being stopped: a signal ends the command once the batch in hand is done, a second one at once."""
+"""Being stopped: a signal ends the command once the batch in hand is done, a second Ctrl-C at once."""
 
 import os
 import signal
@@ -22,8 +22,9 @@ class Stopped(BaseException):
         self.exit_code = 128 + signum
 
 
-_noted: int | None = None
-_patient = False
+_noted: int | None = None  # the first signal that came
+_due = False  # whether it still has to be acted upon
+_patience = 0
 
 
 def listen() -> None:
@@ -34,31 +35,37 @@ def listen() -> None:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Within this, a signal waits for the next `check`, or for the end."""
-    global _patient
-    _patient = True
+    """Within this, a signal waits for the next `check`, or for the end of all that are patient."""
+    global _patience
+    _patience += 1
     try:
         yield
     finally:
-        _patient = False
-    check()
+        _patience -= 1
+    if not _patience:
+        check()
 
 
 def check() -> None:
-    """Raises `Stopped` if a signal came.
+    """Raises `Stopped` if a signal came, once: what is done on the way out is not stopped again.
 
     Raises:
         Stopped: see there.
     """
-    if _noted is not None:
+    global _due
+    if _due and _noted is not None:
+        _due = False
         raise Stopped(_noted)
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    global _noted
+    global _noted, _due
     if _noted is not None:
-        os._exit(128 + signum)
+        if signum == signal.SIGINT:
+            os._exit(128 + signum)
+        return  # `mlflow run` hands a Ctrl-C on as SIGTERM, to a process that had it from the terminal already
     _noted = signum
-    if not _patient:
+    if not _patience:
         raise Stopped(signum)
+    _due = True
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, HINT)

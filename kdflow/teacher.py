@@ -12,6 +12,10 @@ from kdflow.models.frozen import Frozen
 from kdflow.tracking import Runs, data_tags
 from kdflow.weights import read_card, read_weights
 
+# What the card beside a teacher's weights must say, and as what.
+CARD = {"model": str, "classes": list, "mean": list, "std": list, "data": str, "data_digest": str, "split_digest": str}
+LONGEST_REASON = 400
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -48,12 +52,14 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
             model.load_state_dict(read_weights(folder), strict=True)
         except TeacherError:
             raise
-        except (KdflowError, KeyError, RuntimeError) as error:
-            raise TeacherError(f"--teacher {run_id}: {str(error).splitlines()[0]}") from None
+        except (KdflowError, TypeError, RuntimeError) as error:
+            raise TeacherError(f"--teacher {run_id}: {' '.join(str(error).split())[:LONGEST_REASON]}") from None
     return Teacher(run_id, Frozen(model))
 
 
 def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:
+    if missing := [name for name, kind in CARD.items() if not isinstance(card.get(name), kind)]:
+        raise TeacherError(f"--teacher {run_id}: its card does not say {', '.join(missing)}; is it a kdflow teacher?")
     theirs, ours = card["classes"], list(data.classes)
     size = card.get("image_size", IMAGE_SIZE)
     if size != IMAGE_SIZE:

@@ -28,7 +28,6 @@ from kdflow.teacher import Teacher
 from kdflow.tracking import Outbox, Run, data_tags
 from kdflow.train import Step, fit
 
-
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
 
@@ -177,7 +176,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({"kdflow.diverged": "true"})
-        say(f"Warning: {run.name} ended near chance; try a lower learning rate")
+        say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
     run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))

@@ -1,5 +1,6 @@
 """Looking after the store: what it missed is told, and runs that nobody works on any more are closed."""
 
+import shutil
 from pathlib import Path
 
 from kdflow import process, tracking
@@ -14,29 +15,35 @@ def run_sync(config: StoreConfig) -> None:
     """Tells the store what the journals have and it does not, oldest first; those in use are left to their processes.
 
     Raises:
-        TrackingError: the store cannot be used, or it is not the one in which a run was begun.
+        TrackingError: the store cannot be used, or it did not take everything.
     """
     runs_dir = Path(config.runs_dir)
     waiting = [journal for journal in Journal.every(runs_dir) if journal.pending]
     if not waiting:
         say(f"The store has everything that {runs_dir} keeps.")
         return
-    tracking.require_store()
+    refused = 0
     for journal in waiting:
+        tracking.require_store("start it, then run this again")
         try:
             with journal.locked():
                 _tell(journal)
-        except TrackingError:
-            raise
+        except TrackingError as error:  # what another journal has may be taken all the same
+            refused += 1
+            say(f"{journal.key}: {error}")
         except KdflowError as error:
             say(f"{journal.key} is left out: {error}")
+    if refused:
+        raise TrackingError(f"of {len(waiting)} runs, {refused} could not be told to the store; see above")
 
 
 def _tell(journal: Journal) -> None:
     ours, theirs = tracking.redact(tracking.uri()), journal.started["store"]
     if journal.ids and ours != theirs:
-        raise TrackingError(f"{journal.key} was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+        raise TrackingError(f"it was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
     Outbox(journal).require_told()
+    if journal.finished:
+        shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
     if journal.status(journal.key) == "RUNNING":
         tracking.close(journal.ids[key] for key in journal.ids if journal.status(key) == "RUNNING")
     say(f"{journal.key}: the store has everything, as run {journal.id}")
@@ -69,7 +76,17 @@ def run_doctor(config: StoreConfig) -> None:
     if not open_runs:
         say(f"No run is open in {tracking.redact(tracking.uri())}.")
     for journal in Journal.every(Path(config.runs_dir)):
+        if _is_in_use(journal):
+            continue
         if journal.pending:
             say(f"{journal.key}: {journal.pending} entries wait for the store; run `kdflow sync`")
         if not journal.finished and journal.started["kind"] != "compare":
             say(f"{journal.key} can go on: kdflow {journal.started['kind']} --resume {journal.id}")
+
+
+def _is_in_use(journal: Journal) -> bool:
+    try:
+        with journal.locked():
+            return False
+    except KdflowError:
+        return True

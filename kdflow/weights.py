@@ -1,15 +1,16 @@
 """A model's weights beside a readable card that says what they are; verified and never unpickled when read."""
 
+import io
 import json
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from kdflow import files
 from kdflow.errors import KdflowError
-from kdflow.files import sha256
 
 WEIGHTS = "weights.pt"
 CARD = "card.json"
@@ -17,11 +18,17 @@ SCHEMA = 1
 
 
 def save(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
-    """Writes `weights.pt` and `card.json`; the card gets the schema version and the weights' SHA-256."""
+    """Writes `weights.pt` and `card.json`; the card gets the schema version and the weights' SHA-256.
+
+    Raises:
+        KdflowError: the disk is full, or the folder cannot be written to.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    torch.save(state, folder / WEIGHTS)
-    sealed = {"schema": SCHEMA, **card, "sha256": sha256(folder / WEIGHTS)}
-    (folder / CARD).write_text(json.dumps(sealed, indent=2) + "\n")
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files.write(folder / WEIGHTS, buffer.getvalue())
+    sealed = {"schema": SCHEMA, **card, "sha256": files.sha256(folder / WEIGHTS)}
+    files.write(folder / CARD, (json.dumps(sealed, indent=2) + "\n").encode())
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -49,12 +56,16 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     expected = read_card(folder).get("sha256")
     try:
-        if sha256(path) != expected:
+        if files.sha256(path) != expected:
             raise KdflowError(
                 f"{path.name}: the SHA-256 is not the one in {CARD}; the file is damaged or was exchanged"
             )
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():  # torch warns of what it then refuses
+            warnings.simplefilter("ignore")
+            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except KdflowError:
+        raise
+    except Exception as error:  # torch raises whatever foreign bytes make it run into
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise KdflowError(f"{path.name}: not readable as weights: {reason}") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -99,3 +99,16 @@ def teacher(tiny: Callable[..., nn.Module]) -> Frozen:
     from kdflow.models.frozen import Frozen
 
     return Frozen(tiny(100, dropout=0.5, width=12))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many faults the tests marked `fault` injected, and how many of them did no harm."""
+    counts = {outcome: sum(map(_faults, terminalreporter.getreports(outcome))) for outcome in ("passed", "failed")}
+    if any(counts.values()):
+        terminalreporter.write_line(f"faults injected: {sum(counts.values())}, survived: {counts['passed']}")
+
+
+def _faults(report: pytest.TestReport) -> int:
+    if "fault" not in report.keywords or report.when != "call":
+        return 0
+    return int(dict(report.user_properties).get("faults", 1))

@@ -1,19 +1,26 @@
 """The command line from outside: one line and the documented exit code for every bad input, before any work.
 
-Not covered here: `mlflow run` (tests/runs/test_mlflow_run.py).
+Not covered here: `mlflow run` (tests/runs/test_mlflow_run.py), and real signals (tests/faults/test_kills.py).
 """
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from kdflow import cli, started, study
-from kdflow.config import StudentConfig
+from kdflow import cli, started, stopping, study
+from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
 from kdflow.errors import DataError, KdflowError, TeacherError, TrackingError
+from kdflow.options import flag, show
+
+COMMANDS = {"study": StudyConfig(), "teacher": TeacherConfig(), "student": StudentConfig(), "compare": CompareConfig()}
+NUMBERS = [
+    (command, name)
+    for command, config in COMMANDS.items()
+    for name, spec in options(config).items()
+    if isinstance(spec.default, int | float | tuple) and not isinstance(spec.default, bool)
+]
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -64,6 +71,44 @@ def test_a_bad_value_is_one_line_with_option_value_and_range(monkeypatch, capsys
     assert "(default " in error
 
 
+@pytest.mark.fault
+@pytest.mark.parametrize(("command", "name"), NUMBERS)
+def test_every_number_is_checked_before_anything_is_made(monkeypatch, capsys, tmp_path, record_property, command, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    spec = options(COMMANDS[command])[name]
+    wrong = ["nan", "inf", "-inf", "-1", "", "abc", "1e400", "1,5;", "\u0661x"]
+    wrong += ["0"] if (spec.low or 0) > 0 or spec.above is not None else []
+    for raw in wrong:
+        expected = f"kdflow: error: {flag(name)} is {raw!r}: give {spec.allowed} (default {show(spec.default)})\n"
+        assert run(monkeypatch, capsys, command, flag(name), raw) == (2, expected)
+    assert list(tmp_path.iterdir()) == []
+    record_property("faults", len(wrong))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("command", ["study", "teacher", "student"])
+def test_an_unknown_run_to_go_on_with_makes_nothing(monkeypatch, capsys, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    for reference in ("0" * 32, "../x", "a\nb", "\x1b[31m"):
+        code, error = run(monkeypatch, capsys, command, "--resume", reference)
+        assert (code, error.count("\n"), error.count("\x1b")) == (1, 1, 0)
+        assert "runs keeps nothing of such a run" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault
+def test_a_runs_dir_that_takes_no_files_is_found_before_data_are_read(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (tmp_path / "file").write_text("")
+    for command in ("study", "teacher", "student"):
+        for place in (tmp_path / "file", tmp_path / "file" / "runs"):
+            code, error = run(monkeypatch, capsys, command, "--runs-dir", str(place))
+            assert (code, error.count("\n")) == (1, 1)
+            assert error.startswith(f"kdflow: error: --runs-dir {place} cannot be written to: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -97,6 +142,19 @@ def test_ctrl_c_is_exit_130(monkeypatch, capsys):
 
     monkeypatch.setattr(study, "run_compare", interrupt)
     assert run(monkeypatch, capsys, "compare")[0] == 130
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_one_line_with_what_to_do_next_and_the_documented_code(monkeypatch, capsys, signum, code):
+    def stop(config):
+        stopped = stopping.Stopped(signum)
+        stopped.add_note("go on with: kdflow compare")
+        raise stopped
+
+    monkeypatch.setattr(study, "run_compare", stop)
+    expected = f"kdflow: error: stopped by {signum.name}; go on with: kdflow compare\n"
+    assert run(monkeypatch, capsys, "compare") == (code, expected)
 
 
 def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, capsys):
@@ -160,36 +218,3 @@ def test_help_answers_without_loading_torch_or_mlflow():
     code += "print(sorted({'torch', 'mlflow', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_killed_with_the_documented_code(tmp_path, signum, code):
-    from mlflow import MlflowClient
-
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    command = [
-        sys.executable,
-        "-m",
-        "kdflow",
-        "teacher",
-        "--dataset",
-        "digits",
-        "--model",
-        "small-cnn",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    command += ["--epochs", "10000"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        next(line for line in process.stdout if line.startswith("epoch"))
-        process.send_signal(signum)
-        assert process.wait(timeout=60) == code
-    client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("kdflow")
-    assert experiment
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "KILLED"

@@ -1,21 +1,15 @@
 """The docker files keep what they promise: locked packages, no root, nothing published beyond this machine.
 
-Not covered: a build by a docker engine, which is not at hand; the installation steps of the Dockerfile and the command
-of the tracking server are run without one (slow).
+Not covered: a build by a docker engine, which is not at hand; the installation steps of the Dockerfile are run without
+one (slow), and so is the command of the tracking server, in tests/test_servers.py.
 """
 
 import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,50 +141,3 @@ def test_the_installation_steps_of_the_dockerfile_work(tmp_path: Path) -> None:
         [image / "bin" / yaml.safe_load(command)[0], "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "study" in result.stdout
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """The address of the tracking server of compose.yaml, started here on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = " ".join(SERVICES["mlflow"]["command"]).replace("/store", str(tmp_path)).replace("0.0.0.0", "127.0.0.1")
-    environment = {**os.environ, **SERVICES["mlflow"]["environment"]}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command.replace("5000", port).split()],
-        cwd=tmp_path,
-        env=environment,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            time.sleep(1)
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=5).close()
-                break
-            except urllib.error.URLError:
-                assert process.poll() is None, "the server ended"
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-@pytest.mark.slow
-def test_the_server_answers_under_its_own_names_only(server: str) -> None:
-    port = server.rsplit(":", 1)[1]
-
-    def status(host: str) -> int:
-        url = f"{server}/api/2.0/mlflow/experiments/search?max_results=1"
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=30) as reply:
-                return int(reply.status)
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                return refusal.code
-
-    assert status(f"mlflow:{port}") == 200
-    assert status(f"localhost:{port}") == 200
-    assert status(f"evil.example:{port}") == 403

@@ -26,13 +26,12 @@ RANKS = {
     "train": 8,
     **dict.fromkeys(["teacher", "figures", "progress"], 9),
     **dict.fromkeys(["report", "catalogue"], 10),
-    "compare": 11,
-    "started": 11,
-    "tracked": 12,
-    "upkeep": 12,
-    "study": 13,
-    "cli": 14,
-    "__main__": 15,
+    "page": 11,
+    **dict.fromkeys(["compare", "started"], 12),
+    **dict.fromkeys(["tracked", "upkeep"], 13),
+    "study": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 # Only these rooms import these libraries.
 HOMES = {
@@ -43,7 +42,7 @@ HOMES = {
 }
 ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "weights", "files"]
 ENGINE += ["distillers", "models", "data"]
-SURFACE = ["tracking", "study", "compare", "report", "figures", "progress", "teacher", "cli"]
+SURFACE = ["tracking", "study", "compare", "report", "page", "figures", "progress", "teacher", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 each_file = pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in FILES])

@@ -103,7 +103,7 @@ def make(*arguments: str) -> str:
 
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
-    assert listed == ["help", "study", "ui", "bench", "bench-gpu", "test", "test-all", "lint", "lock", "clean"]
+    assert listed == ["help", "study", "ui", "bench", "bench-gpu", "test", "test-all", "lint", "lock", "audit", "clean"]
 
 
 def test_make_study_runs_the_study_on_the_data_set_it_is_given() -> None:
@@ -122,6 +122,58 @@ def test_make_ui_listens_on_this_machine_only_and_checks_the_host_header() -> No
     plan = make("ui", "--dry-run", "PORT=5055")
     assert "--host 127.0.0.1 --port 5055" in plan
     assert '--allowed-hosts "localhost:5055,127.0.0.1:5055"' in plan
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://user:s3cret@127.0.0.1:9", "http://127.0.0.1:9"),
+        ("https://user:s3cr@et@127.0.0.1:9/path", "https://127.0.0.1:9/path"),
+        ("http://127.0.0.1:9?token=s3cret", "http://127.0.0.1:9"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+    ],
+)
+def test_make_ui_names_the_server_without_its_password(address: str, shown: str) -> None:
+    command = ["make", "--old-file", ".venv/.installed", "ui"]
+    environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": address}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == f"The runs are on a server: open {shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "shown"),
+    [
+        ("No known vulnerabilities found", 0, "No known vulnerabilities found"),
+        ("Found 1 known vulnerability in 1 package\ntorch 1.0", 1, "torch 1.0"),
+        (
+            "Traceback\nConnectionError: refused",
+            1,
+            "make audit: the advisories cannot be had: ConnectionError: refused",
+        ),
+        ("ERROR:pip_audit._cli:click: not found", 1, "make audit: the advisories cannot be had: click: not found"),
+    ],
+)
+def test_make_audit_fails_if_anything_is_known_and_if_nothing_can_be_known(
+    said: str, code: int, shown: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    tool = tmp_path / ".venv" / "audit" / "bin" / "pip-audit"
+    tool.parent.mkdir(parents=True)
+    tool.write_text(f"#!/bin/sh\necho \"$@\" > asked\nprintf '%s\\n' '{said}' >&2\nexit {code}\n")
+    tool.chmod(0o755)
+    command = ["make", "--old-file", ".venv/audit/.installed", "audit", "ARGS=--ignore-vuln X"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == bool(code)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert shown in lines
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked[-4:] == ["--ignore-vuln", "X", "-r", "requirements-dev.lock"]
+    assert {"--strict", "--disable-pip"} <= set(asked)
+
+
+def test_no_other_target_asks_for_advisories() -> None:
+    for target in ("study", "test", "test-all", "lint"):
+        assert "pip-audit" not in make(target, "--dry-run")
 
 
 def test_make_clean_keeps_runs_and_data() -> None:

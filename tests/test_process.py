@@ -37,7 +37,13 @@ def test_what_the_environment_does_not_say_is_set() -> None:
     assert {name: value for name, value in os.environ.items() if name not in DEFAULTS} == before
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+def test_pickles_stay_off_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    process.prepare()
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION"}))
 def test_what_the_environment_says_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "7")
     process.prepare()

@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from mlflow.entities import Run as MlflowRun
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from kdflow.errors import TeacherError
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name, versions
-from kdflow.tracking.record import Record
+from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.store import (
+    TROUBLE,
     all_experiment_ids,
     client,
     every_page,
@@ -40,6 +42,11 @@ class InStore:
         """All runs of these roles that are not deleted, newest first."""
         found = [run for role in roles for run in _search(f"tags.`kdflow.role` = '{role}'")]
         return sorted(map(_record, found), key=lambda record: record.started, reverse=True)
+
+    @reported
+    def deleted(self, *roles: str) -> int:
+        """How many runs of these roles are deleted."""
+        return sum(1 for role in roles for _ in _search(f"tags.`kdflow.role` = '{role}'", ViewType.DELETED_ONLY))
 
     @reported
     def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
@@ -79,10 +86,12 @@ class InStore:
         with TemporaryDirectory(prefix="kdflow-") as folder:
             yield _download_weights(run_id, folder)
 
-    @reported
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """How to see some runs side by side in a browser, their params, metrics and charts."""
-        experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
+        try:
+            experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
+        except TROUBLE:
+            return f"in {self.place}, once it can be used again"
         runs, among = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), experiments))
         page = f"/#/compare-runs?runs={runs}&experiments={among}&workflowType=machine_learning"
         store = redact(uri())
@@ -91,15 +100,24 @@ class InStore:
         return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
-def _search(condition: str) -> Iterator[MlflowRun]:
+def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[MlflowRun]:
     experiments = all_experiment_ids()
-    return every_page(lambda token: client().search_runs(experiments, condition, max_results=PAGE, page_token=token))
+    return every_page(
+        lambda token: client().search_runs(experiments, condition, view, max_results=PAGE, page_token=token)
+    )
 
 
 def _record(run: MlflowRun) -> Record:
     params = {name: value.strip("'") for name, value in run.data.params.items()}
+    steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
     return Record(
-        run.info.run_id, run.info.status, run.info.start_time, params, dict(run.data.metrics), dict(run.data.tags)
+        run.info.run_id,
+        run.info.status,
+        run.info.start_time,
+        params,
+        dict(run.data.metrics),
+        dict(run.data.tags),
+        steps.get(EVERY_EPOCH, 0),
     )
 
 
@@ -111,14 +129,27 @@ def _registered_run(reference: str) -> str:
     except MlflowException as error:
         if not says_not_there(error):
             raise
-        known = sorted(int(one.version) for one in client().search_model_versions(f"name = '{name}'"))
-        listed = f"{name} has versions {', '.join(map(str, known))}" if known else f"no model {name!r} is registered"
-        raise TeacherError(f"--teacher {reference}: no such version or alias; {listed}") from None
+        raise TeacherError(f"--teacher {reference}: no such version or alias; {_what_there_is(name)}") from None
     return str(found.run_id)
+
+
+def _what_there_is(name: str) -> str:
+    try:
+        aliases = client().get_registered_model(name).aliases
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+        return f"no model {name!r} is registered"
+    numbers = sorted(int(one.version) for one in client().search_model_versions(f"name = '{name}'"))
+    listed = f"versions {', '.join(map(str, numbers))}" if numbers else "no versions"
+    return f"{name} has {listed}" + "".join(f" and @{alias}" for alias in sorted(aliases))
 
 
 @reported
 def _download_weights(run_id: str, folder: str) -> Path:
     if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
-        raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?")
+        present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
+        raise TeacherError(
+            f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); is it a kdflow teacher?"
+        )
     return Path(client().download_artifacts(run_id, WEIGHTS_FOLDER, folder))

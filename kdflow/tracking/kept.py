@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from kdflow.errors import TeacherError
 from kdflow.journal import Journal
 from kdflow.tracking.models import WEIGHTS_FOLDER
-from kdflow.tracking.record import Record
+from kdflow.tracking.record import EVERY_EPOCH, Record
 
 
 class Kept:
@@ -20,6 +21,10 @@ class Kept:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
 
+    @cached_property
+    def _journals(self) -> list[Journal]:
+        return list(Journal.every(self._runs_dir))
+
     @property
     def place(self) -> str:
         """Where the runs are, for messages."""
@@ -30,6 +35,10 @@ class Kept:
         found = [_record(key, journal) for key, journal in self._every()]
         chosen = [record for record in found if record.tags.get("kdflow.role") in roles]
         return sorted(chosen, key=lambda record: record.started, reverse=True)
+
+    def deleted(self, *roles: str) -> int:
+        """How many runs of these roles are deleted, which only a store knows."""
+        return 0
 
     def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
         """Per-epoch metrics of a run: the value of each epoch from 1."""
@@ -70,7 +79,7 @@ class Kept:
         return "after `kdflow sync`, with `kdflow compare`"
 
     def _every(self) -> Iterator[tuple[str, Journal]]:
-        for journal in Journal.every(self._runs_dir):
+        for journal in self._journals:
             for entry in journal.entries:
                 if entry["kind"] == "create":
                     yield entry["run"], journal
@@ -90,5 +99,7 @@ def _record(key: str, journal: Journal) -> Record:
         tags |= entry["tags"]
     if teacher := tags.get("kdflow.teacher_run_id"):
         tags["kdflow.teacher_run_id"] = Journal.id_for(journal.folder.parent, teacher)
-    metrics = {name: steps[max(steps)] for name, steps in journal.metrics(key).items()}
-    return Record(journal.id_of(key), journal.status(key) or "RUNNING", created["time"], params, metrics, tags)
+    logged = journal.metrics(key)
+    metrics = {name: steps[max(steps)] for name, steps in logged.items()}
+    status, trained = journal.status(key) or "RUNNING", max(logged.get(EVERY_EPOCH, {0: 0}))
+    return Record(journal.id_of(key), status, created["time"], params, metrics, tags, trained)

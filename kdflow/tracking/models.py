@@ -1,5 +1,6 @@
 """The model registry: exported models, their versions, the champion, and the weights kept beside each run."""
 
+import math
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import version
@@ -54,7 +55,7 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
         logged = _logged_model(run_id) or _log_model(run_id, weights, card, tags)
         with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
             number = mlflow.register_model(f"models:/{logged}", name, tags=tags).version
-    client().set_terminated(run_id, "FINISHED")  # only runs that are can be champion
+    client().update_run(run_id, status="FINISHED")  # only runs that are can be champion
     _name_champion(name, tags)
     return f"models:/{name}/{number}"
 
@@ -116,8 +117,17 @@ def _name_champion(name: str, data: Mapping[str, str]) -> None:
             run_id = str(client().get_model_version(name, present).run_id)
             if obstacle(run_id) is None:
                 return
-        candidates = [one for one in comparable if obstacle(str(one.run_id)) is None]
-        best = max(candidates, key=lambda one: (float(one.tags["val_accuracy"]), -int(one.version)))
-        if best.version == present:
+        ranked = sorted(comparable, key=lambda one: (-_val_accuracy(one), int(one.version)))
+        best = next((one for one in ranked if obstacle(str(one.run_id)) is None), None)
+        if best is None or best.version == present:
             return
         client().set_registered_model_alias(name, CHAMPION, best.version)
+
+
+def _val_accuracy(version: ModelVersion) -> float:
+    """What a version scored; worse than any score where nothing sound is noted."""
+    try:
+        score = float(version.tags["val_accuracy"])
+    except (KeyError, ValueError):
+        score = math.nan
+    return score if math.isfinite(score) else -math.inf

@@ -1,5 +1,6 @@
 """Runs that the store has as running."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from mlflow.entities import Run as MlflowRun
 
 from kdflow.tracking.in_store import PAGE
 from kdflow.tracking.store import all_experiment_ids, client, every_page, reported
+
+PROCESS = re.compile(r"\S+ \d{1,9} \S+")
 
 
 @dataclass(frozen=True)
@@ -48,4 +51,5 @@ def _is_ours(run: MlflowRun) -> bool:
 
 
 def _open_run(run: MlflowRun) -> OpenRun:
-    return OpenRun(run.info.run_id, run.info.run_name, run.data.tags.get("kdflow.process", ""))
+    process = run.data.tags.get("kdflow.process", "")
+    return OpenRun(run.info.run_id, run.info.run_name, process if PROCESS.fullmatch(process) else "")

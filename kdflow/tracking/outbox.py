@@ -1,27 +1,27 @@
 """What waits to be told to the store. Training never waits long for it, and never ends because of it."""
 
-import os
-import sqlite3
+import json
+import math
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
-
+from kdflow import files
 from kdflow.console import say
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking.delivery import deliver
-from kdflow.tracking.store import TROUBLE, failure, redact, uri
+from kdflow.tracking.store import TROUBLE, failure, impatient, redact, require_unlocked, uri
 
 EPOCH_PATIENCE = 5.0
 """Seconds that an epoch may wait for the store, all together."""
 END_PATIENCE = 20.0
 """Seconds that the end of a command may wait for the store."""
 PAUSE = 15.0
-"""Seconds between attempts while the store cannot be used."""
+"""Seconds between attempts of epochs while the store cannot be used."""
+BREATH = 2.0
+"""Seconds between attempts at the end."""
 
 
 class Outbox:
@@ -37,6 +37,7 @@ class Outbox:
         self.offline = offline
         self._trouble: str | None = None
         self._next_attempt = 0.0
+        self._end_patience = END_PATIENCE
 
     def write(self, kind: str, run: str, **facts: Any) -> None:
         """Writes an entry down, and tells the store what it does not have yet.
@@ -53,27 +54,23 @@ class Outbox:
         """Tells the store what it does not have yet, for a few seconds at the most."""
         if self.offline or time.monotonic() < self._next_attempt:
             return
-        until = time.monotonic() + EPOCH_PATIENCE
-        try:
-            with _impatient():
-                _require_unlocked()
-                while self.journal.pending and time.monotonic() < until:
-                    self._tell_one()
-        except TROUBLE as error:
-            self._note(failure(error))
+        self._attempt(time.monotonic() + EPOCH_PATIENCE, hurried=True)
+        if self.journal.pending:
+            self._next_attempt = time.monotonic() + PAUSE
 
     def settle(self, *, within: float = END_PATIENCE) -> bool:
-        """Tells the store everything, with several attempts; gives whether it has everything."""
-        until = time.monotonic() + within
-        while self.journal.pending and not self.offline:
-            try:
-                while self.journal.pending:
-                    self._tell_one()
-            except TROUBLE as error:
-                self._note(failure(error))
-                if time.monotonic() + 2 > until:
-                    break
-                time.sleep(2)
+        """Tells the store everything, with several attempts; gives whether it has everything.
+
+        Args:
+            within: Seconds to wait in vain at the most. Once this much was waited, it is not waited again.
+        """
+        hurried = within < END_PATIENCE
+        until = time.monotonic() + min(within, self._end_patience)
+        while self.journal.pending and not self.offline and not self._attempt(math.inf, hurried=hurried):
+            if time.monotonic() + BREATH > until:
+                self._end_patience = 0.0
+                break
+            time.sleep(BREATH)
         return not self.journal.pending
 
     def require_told(self) -> None:
@@ -94,16 +91,34 @@ class Outbox:
         """Whether the store could not be used of late, or is not to be used at all."""
         return self.offline or self._trouble is not None
 
+    def _attempt(self, until: float, *, hurried: bool) -> bool:
+        """Tells the store what it does not have yet, one by one until then; gives whether nothing went wrong."""
+        try:
+            with _impatient() if hurried else nullcontext():
+                while self.journal.pending and time.monotonic() < until:
+                    self._tell_one()
+        except TROUBLE as error:
+            self._note(failure(error))
+            return False
+        return True
+
     def _tell_one(self) -> None:
+        if not self.journal.ids:
+            self._settle_in(redact(uri()))
         deliver(self.journal.entries[self.journal.delivered], self.journal)
         self.journal.mark_delivered()
         if self._trouble and not self.journal.pending:
             say(f"The MLflow store {redact(uri())} can be used again and has everything.")
             self._trouble = None
 
+    def _settle_in(self, store: str) -> None:
+        """What was begun offline belongs to the store that is told first."""
+        if self.journal.started["store"] != store:
+            self.journal.started["store"] = store
+            files.write(self.journal.folder / "run.json", (json.dumps(self.journal.started, indent=2) + "\n").encode())
+
     def _note(self, reason: str) -> None:
         """Warns, once each time that the store goes away."""
-        self._next_attempt = time.monotonic() + PAUSE
         if self._trouble is None:
             say(
                 f"Warning: the MLflow store {redact(uri())} cannot be used ({reason}). Training goes on; what it "
@@ -114,29 +129,7 @@ class Outbox:
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Within this, a silent server is given up after a few seconds, without a second attempt."""
-    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(EPOCH_PATIENCE)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
-    try:
+    """Within this, a store that is silent or locked is given up after a few seconds."""
+    with impatient(EPOCH_PATIENCE):
+        require_unlocked(EPOCH_PATIENCE)
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _require_unlocked() -> None:
-    """MLflow would wait twenty seconds for a sqlite file that another process holds.
-
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: it is locked for longer than an epoch may wait.
-    """
-    if uri().startswith("sqlite:") and (path := make_url(uri()).database):
-        try:
-            with closing(sqlite3.connect(path, timeout=EPOCH_PATIENCE)) as store:
-                store.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise SQLAlchemyError(str(error)) from error

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+EVERY_EPOCH = "train/loss"
+"""A metric that each epoch of a training run logs."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -14,6 +17,7 @@ class Record:
         params: Texts, as logged; quotes that `mlflow run` puts around a value are taken off.
         metrics: Last values.
         tags: All tags.
+        trained: How many epochs were logged.
     """
 
     run_id: str
@@ -22,3 +26,4 @@ class Record:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    trained: int

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from kdflow import __version__, process
+from kdflow import __version__, files, process
 from kdflow.data import Dataset
 from kdflow.errors import KdflowError
 from kdflow.journal import Journal
@@ -163,14 +164,16 @@ class Run:
         self._write("inputs", datasets=datasets)
 
     def figure(self, figure: "Figure", name: str) -> None:
-        """Saves a matplotlib figure as an artifact."""
-        figure.savefig(self.artifacts / name)
-        self.artifact(name)
+        """Saves a matplotlib figure as an artifact; a run that finished before keeps the one that it has."""
+        if not self.finished:
+            drawn = BytesIO()
+            figure.savefig(drawn, format=Path(name).suffix.removeprefix("."))
+            self._file(name, drawn.getvalue())
 
     def text(self, text: str, name: str) -> None:
-        """Saves a text as an artifact."""
-        (self.artifacts / name).write_text(text, encoding="utf-8")
-        self.artifact(name)
+        """Saves a text as an artifact; a run that finished before keeps the one that it has."""
+        if not self.finished:
+            self._file(name, text.encode())
 
     def artifact(self, name: str) -> None:
         """Gives a file or folder in `artifacts` to the store."""
@@ -187,6 +190,10 @@ class Run:
         if not self._journal.of(self.key, "register"):
             path = str((self.artifacts / weights).relative_to(self._journal.folder))
             self._write("register", model=model, weights=path, tags={key: show(value) for key, value in tags.items()})
+
+    def _file(self, name: str, content: bytes) -> None:
+        files.write(self.artifacts / name, content)
+        self.artifact(name)
 
     @property
     def _journal(self) -> Journal:

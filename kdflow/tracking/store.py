@@ -5,27 +5,30 @@ import hashlib
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import mlflow
-from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from kdflow.errors import TrackingError
 
 EXPERIMENT = "kdflow"
+START_PATIENCE = 10.0
+"""Seconds that a command waits at its start for the store's first answer."""
 
-# What MLflow raises when a store is away, locked, damaged or refuses. A failed upload is an OSError, as all errors of
-# requests are; a sqlite file of a newer MLflow is a CommandError.
-TROUBLE = (MlflowException, SQLAlchemyError, CommandError, OSError)
+# What MLflow raises when a store is away, locked, damaged or refuses; a failed upload is an OSError, as all errors of
+# requests are, and a database without its driver an ImportError.
+TROUBLE = (MlflowException, SQLAlchemyError, OSError, ImportError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,18 +49,71 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def failure(error: Exception) -> str:
-    """One line on what the store said."""
-    return redact(str(error).partition("\n")[0])
+    """One line on what the store said; of a request that failed, the cause."""
+    said, _, cause = str(error).partition("\n")[0].partition(" (Caused by ")
+    return redact(cause.rpartition("): ")[2].rstrip("\"')") or said)
 
 
-@reported
-def require_store() -> None:
-    """Asks the store for something, to learn before any work whether it can be used.
+def require_store(remedy: str = "train now with --offline, and tell it later with `kdflow sync`") -> None:
+    """Learns before any work whether the store can be used; a sqlite file that is not there yet is not made for this.
+
+    Args:
+        remedy: What to do if it cannot.
 
     Raises:
         TrackingError: it cannot.
     """
-    client().search_experiments(max_results=1)
+    try:
+        _ask()
+    except TrackingError as error:
+        raise TrackingError(f"{error}; {remedy}") from error
+
+
+@reported
+def _ask() -> None:
+    file = sqlite_file()
+    if file is None or file.exists():
+        require_unlocked(START_PATIENCE)
+        with impatient(START_PATIENCE):
+            client().search_experiments(max_results=1)
+    elif not os.access(file.parent, os.W_OK):
+        raise PermissionError(f"{file.parent} is no folder that can be written to")
+
+
+@contextmanager
+def impatient(seconds: float) -> Iterator[None]:
+    """Within this, a server that is silent for so long is given up, without a second attempt."""
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(seconds)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def require_unlocked(seconds: float) -> None:
+    """Waits for a sqlite file that another process holds; MLflow itself would wait longer, or give up at once.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: it is locked for so long.
+    """
+    if (path := sqlite_file()) and path.exists():
+        try:
+            with closing(sqlite3.connect(path, timeout=seconds)) as store:
+                store.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise SQLAlchemyError(str(error)) from error
+
+
+def sqlite_file() -> Path | None:
+    """The file of a sqlite store; None if the store is something else."""
+    address = make_url(uri()) if uri().startswith("sqlite:") else None
+    return Path(address.database) if address and address.database else None
 
 
 def quiet() -> None:
@@ -146,5 +202,8 @@ def says_not_there(error: MlflowException) -> bool:
 
 
 def redact(text: str) -> str:
-    """A text whose addresses have lost user name, password and query."""
-    return re.sub(r"(\w://)(?:[^\s/]*@)?([^\s?]*)(?:\?\S*)?", r"\1\2", text)
+    """A text whose addresses have lost user names, passwords and queries, even those that are not quite addresses."""
+    text = re.sub(r"(\w://)\S*@", r"\1", text)
+    text = re.sub(r"[^\s/:@]+:[^\s/:@]+@", "", text)
+    text = re.sub(r"[?&#][\w.-]+=\S*", "", text)
+    return re.sub(r"(?i)\b(password|token)=\S+", r"\1=...", text)

@@ -16,7 +16,7 @@ FINAL = {"final/train_accuracy": 0.9, "final/val_accuracy": 0.8, "final/test_acc
 def teacher(run_id="t", **changes):
     params = {"model": "alexnet", "seed": "0", "epochs": "20"}
     record = Record(
-        run_id, "FINISHED", 0, params, FINAL | {"final/test_accuracy": 0.95}, {"kdflow.role": "teacher", **DATA}
+        run_id, "FINISHED", 0, params, FINAL | {"final/test_accuracy": 0.95}, {"kdflow.role": "teacher", **DATA}, 20
     )
     return replace(record, **changes)
 
@@ -25,7 +25,7 @@ def student(run_id, alpha, *, taught_by="t", params=(), tags=(), **changes):
     own = {"alpha": alpha, "distiller": "soft-targets", "temperature": "4", "knobs": "", "model": "small-cnn"}
     own |= {"seed": "0", "epochs": "10"} | dict(params)
     marks = {"kdflow.role": "student", **DATA} | ({} if float(alpha) == 1 else {"kdflow.teacher_run_id": taught_by})
-    return replace(Record(run_id, "FINISHED", 1, own, FINAL, marks | dict(tags)), **changes)
+    return replace(Record(run_id, "FINISHED", 1, own, FINAL, marks | dict(tags), 10), **changes)
 
 
 class Given:
@@ -33,14 +33,17 @@ class Given:
 
     place = "a test"
 
-    def __init__(self, records):
-        self._records = records
+    def __init__(self, records, deleted=0):
+        self._records, self._deleted = records, deleted
 
     def runs(self, *roles):
         return list(self._records)
 
+    def deleted(self, *roles):
+        return self._deleted
+
     def history(self, run_id, names):
-        return {}
+        return {"val/accuracy": [0.8]}
 
     def resolve_run(self, reference):
         return reference
@@ -74,9 +77,60 @@ def test_unfinished_runs_are_left_out_and_counted(find, status):
     assert found.footnotes == ("Left out: 1 run unfinished.",)
 
 
-def test_a_finished_run_without_final_figures_counts_as_unfinished(find):
-    found = find(student("x", "0.5", metrics={}), student("a", "0"), teacher())
-    assert found.footnotes == ("Left out: 1 run unfinished.",)
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    "partial",
+    [
+        {"metrics": {}},
+        {"metrics": FINAL | {"final/test_accuracy": float("nan")}},
+        {"metrics": FINAL | {"final/val_accuracy": float("inf")}},
+        {"metrics": FINAL | {"model/parameters": 0.0}},
+        {"trained": 3},
+        {"trained": 0},
+        {"params": {"epochs": "ten"}},
+        {"params": {"seed": ""}},
+        {"params": {"temperature": "nan"}},
+        {"tags": {"kdflow.role": "student"}},
+    ],
+)
+def test_a_finished_run_that_is_not_whole_is_neither_ranked_nor_counted_as_a_figure(find, record_property, partial):
+    params = partial.pop("params", {}) if "params" in partial else {}
+    whole = student("x", "0.5", params=params)
+    found = find(replace(whole, **partial), student("a", "0"), teacher())
+    record_property("faults", 1)
+    assert names(found) == ["t", "a"]
+    assert found.footnotes == ("Left out: 1 run without all epochs, figures and settings.",)
+
+
+def test_what_is_left_out_is_counted_by_reason():
+    records = [student(str(n), "0.5", status=status) for n, status in enumerate(["FAILED", "KILLED", "RUNNING"])]
+    found = compare.find(
+        CompareConfig(), Given([*records, student("a", "0", trained=2), student("b", "0"), teacher()], 2)
+    )
+    assert names(found) == ["t", "b"]
+    assert sorted(found.footnotes) == [
+        "Left out: 1 run without all epochs, figures and settings.",
+        "Left out: 2 runs deleted.",
+        "Left out: 3 runs unfinished.",
+    ]
+
+
+@pytest.mark.parametrize(("students", "drawn"), [(28, 29), (29, 30), (30, 30), (60, 30)])
+def test_figures_show_a_few_runs_and_say_so_only_if_there_are_more(find, students, drawn):
+    found = find(*(student(str(seed), "0.5", params={"seed": str(seed)}) for seed in range(students)), teacher())
+    assert len(found.rows) == students + 1
+    assert sum(bool(row.history) for row in found.rows) == drawn
+    assert found.footnotes == ((f"Figures show the 30 newest runs of {students + 1}.",) if students > 29 else ())
+
+
+def test_a_student_that_teaches_is_the_teacher_of_its_students_and_no_row_twice(find):
+    graduate = student("g", "1", params={"seed": "3"})
+    found = find(student("a", "0", taught_by="g"), graduate, teacher())
+    assert [(row.run_id, row.role, row.label) for row in found.rows] == [
+        ("g", "teacher", "teacher"),
+        ("a", "student", "alpha = 0, T = 4"),
+    ]
+    assert find(student("a", "0", taught_by="g"), graduate, teacher(), teacher="g").rows == found.rows
 
 
 @pytest.mark.parametrize("tag", ["kdflow.data_digest", "kdflow.split_digest"])
@@ -135,7 +189,7 @@ def test_students_of_a_teacher_that_was_deleted_are_shown_without_a_gap(find):
     found = find(student("a", "0"), student("b", "1"))
     assert names(found) == ["b", "a"]
     assert [row.gap for row in found.rows] == [None, None]
-    assert found.footnotes == ("The teacher, run t, is no longer there.",)
+    assert found.footnotes == ("The teacher, run t, is not in a test.",)
 
 
 def test_rows_say_in_what_they_differ(find):

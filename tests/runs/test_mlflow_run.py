@@ -16,9 +16,10 @@ QUICK = {"dataset": "digits", "threads": "1", "precision": "fp32", "device": "cp
 
 @pytest.fixture(scope="module", autouse=True)
 def own_store(tmp_path_factory):
-    """A store for this file alone; and `--env-manager local` runs the python that is first on the path."""
+    """A store and folders for this file alone; and `--env-manager local` runs the python that is first on the path."""
     folder = tmp_path_factory.mktemp("project-runs")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(QUICK, "runs_dir", str(folder / "runs"))
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
@@ -84,17 +85,67 @@ def test_single_entry_points_take_parameters_as_mlflow_spells_them(whole_study, 
 
 
 def test_compare_is_an_entry_point_of_its_own(whole_study, client):
-    run_id, succeeded = project_run("compare")
+    run_id, succeeded = project_run("compare", runs_dir=QUICK["runs_dir"])
     assert succeeded
     assert "comparison.md" in {item.path for item in client.list_artifacts(run_id)}
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"alpha": "1.5"}, {"temperature": "0"}, {"foo": "1"}, {"dataset": "./nowhere"}],
+    [
+        {"alpha": "1.5"},
+        {"alpha": "$(touch x)"},
+        {"temperature": "0"},
+        {"foo": "1"},
+        {"dataset": "./nowhere"},
+        {"resume": "0" * 32},
+    ],
 )
 def test_a_wrong_parameter_fails_the_run_and_leaves_none_running(client, wrong):
     run_id, succeeded = project_run("student", **(QUICK | wrong))
     assert not succeeded
     assert client.get_run(run_id).info.status == "FAILED"
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+    assert not (ROOT / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_run_that_failed_goes_on_as_the_same_run_and_the_new_one_says_so(client, monkeypatch):
+    from kdflow import tracked
+    from kdflow.study import run_student
+    from tests.runs.conftest import student_config
+    from tests.stories import require_equal
+
+    settings = {**QUICK, "alpha": "1", "lr": "0.03", "epochs": "2"}
+    whole = run_student(student_config(**settings)).run_id
+    with monkeypatch.context() as patch:
+        patch.setattr(tracked.TrainingProgress, "epoch", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as failed:
+            run_student(student_config(**settings))
+    (run_id,) = (word for word in failed.value.__notes__[0].split() if len(word) == 32)
+    assert client.get_run(run_id).info.status == "FAILED"
+    made, succeeded = project_run("student", resume=run_id, runs_dir=QUICK["runs_dir"])
+    assert succeeded
+    require_equal(client, run_id, whole)
+    run = client.get_run(made)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", f"resume {run_id}")
+    assert (run.data.tags["kdflow.role"], run.data.tags["kdflow.resumes"]) == ("resume", run_id)
+    assert run.data.metrics == {}
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_another_value_than_the_runs_is_refused_although_mlflow_gives_every_default(client, monkeypatch):
+    from kdflow import tracked
+    from kdflow.study import run_student
+    from tests.runs.conftest import student_config
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracked.TrainingProgress, "epoch", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as failed:
+            run_student(student_config(**QUICK, alpha="1"))
+    (run_id,) = (word for word in failed.value.__notes__[0].split() if len(word) == 32)
+    made, succeeded = project_run("student", resume=run_id, runs_dir=QUICK["runs_dir"], lr="0.3")
+    assert not succeeded
+    assert {client.get_run(one).info.status for one in (made, run_id)} == {"FAILED"}

@@ -117,3 +117,38 @@ def test_loading_a_student_needs_no_pickle(study, monkeypatch):
     with torch.no_grad():
         probabilities = model(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
     assert probabilities.shape == (3, 10)
+
+
+@pytest.mark.fault
+def test_two_runs_that_register_at_once_get_a_version_each_and_the_better_is_champion(
+    study, monkeypatch, record_property
+):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mlflow import MlflowClient
+
+    from kdflow.tracking import InStore, store
+    from kdflow.tracking.models import CHAMPION, _log_model, register
+    from kdflow.weights import read_card
+
+    client, name = MlflowClient(), "kdflow-student-of-two"
+    runs = [client.create_run(store.experiment_id()).info.run_id for _ in range(2)]
+    scores = [{"val_accuracy": "0.25"}, {"val_accuracy": "0.75"}]
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # which threads that redirect it at once may leave redirected
+    with InStore().weights_of(study.rows[0].run_id) as weights:
+        for run_id in runs:  # torch exports in one thread only; processes are in tests/faults/test_many_runs.py
+            _log_model(run_id, weights, read_card(weights), {})
+        with ThreadPoolExecutor(2) as pool:
+            addresses = list(pool.map(lambda run_id, facts: register(run_id, name, weights, facts), runs, scores))
+    record_property("faults", 1)
+    assert set(addresses) == {f"models:/{name}/1", f"models:/{name}/2"}
+    assert client.get_model_version_by_alias(name, CHAMPION).run_id == runs[1]
+
+
+@pytest.mark.parametrize("tags", [{}, {"val_accuracy": "nan"}, {"val_accuracy": "much"}, {"val_accuracy": "inf"}])
+def test_a_version_without_a_sound_score_is_never_champion(tags):
+    from types import SimpleNamespace
+
+    from kdflow.tracking.models import _val_accuracy
+
+    assert _val_accuracy(SimpleNamespace(tags=tags)) < _val_accuracy(SimpleNamespace(tags={"val_accuracy": "0"}))

@@ -1,5 +1,6 @@
 """Which teacher a student finds, and which it refuses. Damage to a teacher's files is in tests/test_weights.py."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -45,12 +46,21 @@ def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
     [
         ("0" * 32, "no such run"),
         ("../etc/passwd", "no such run"),
-        ("models:/kdflow-teacher-digits/999", "has versions 1"),
-        ("models:/kdflow-teacher-digits@nobody", "has versions 1"),
+        ("models:/kdflow-teacher-digits/999", "has versions 1.* and @champion"),
+        ("models:/kdflow-teacher-digits@nobody", "has versions 1.* and @champion"),
+        ("models:/kdflow-teacher-digits", "has versions 1"),
+        ("models:/kdflow-teacher-digits/latest", "has versions 1"),
+        ("models:/kdflow-teacher-digits@", "has versions 1"),
         ("models:/nothing/1", "no model 'nothing' is registered"),
+        ("models:/o'clock/1", 'no model "o\'clock" is registered'),
+        ("models:/", "no model '' is registered"),
+        ("a'b \" c", "no such run"),
+        ("\N{SNOWMAN}" * 300, "no such run"),
     ],
 )
-def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits):
+@pytest.mark.fault
+def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits, record_property):
+    record_property("faults", 1)
     with pytest.raises(TeacherError, match=words) as caught:
         teachers.find(reference, digits, InStore())
     assert "\n" not in str(caught.value)
@@ -69,9 +79,16 @@ def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_
         ({"classes": ("a", "b")}, "it knows 10 classes, digits has 2"),
         ({"classes": tuple("abcdefghij")}, "other data"),
         ({"digest": "0" * 32}, "other data"),
+        ({"mean": (0.5, 0.5, 0.5)}, "normalised otherwise"),
+        ({"std": (1.0, 1.0, 1.0)}, "normalised otherwise"),
     ],
 )
-def test_a_teacher_of_other_data_is_refused(changes, words, teacher_id, digits):
+@pytest.mark.fault
+def test_a_teacher_of_other_data_is_refused_before_its_weights_are_read(
+    changes, words, teacher_id, digits, monkeypatch, record_property
+):
+    monkeypatch.setattr(teachers, "read_weights", lambda *_: pytest.fail("the weights were read"))
+    record_property("faults", 1)
     with pytest.raises(TeacherError, match=words) as caught:
         teachers.find(teacher_id, replace(digits, **changes), InStore())
     assert "kdflow teacher --dataset digits" in str(caught.value)
@@ -131,3 +148,87 @@ def test_a_run_without_weights_is_no_teacher(store, digits):
     MlflowClient().set_terminated(run.info.run_id)
     with pytest.raises(TeacherError, match="has no weights"):
         teachers.find(run.info.run_id, digits, InStore())
+
+
+def given(card, folder, model):
+    """Runs of which any is a teacher with these weights and this card."""
+    import json
+
+    from kdflow import weights
+
+    weights.save(folder, model, {})
+    sealed = json.loads((folder / weights.CARD).read_text())
+    (folder / weights.CARD).write_text(json.dumps(sealed | card))
+
+    class Given(InStore):
+        def resolve_run(self, reference):
+            return reference
+
+        @contextmanager
+        def weights_of(self, run_id):
+            yield folder
+
+    return Given()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": None}, "does not say classes"),
+        ({"classes": 10, "mean": "grey"}, "does not say classes, mean"),
+        ({"mean": ["a", "b", "c"]}, "must be real number"),
+        ({"mean": []}, "normalised otherwise"),
+        ({"image_size": 64}, "images of 64x64, digits has 32x32"),
+        ({"model": "small-cn"}, "small-cnn"),
+        ({"model": "alexnet"}, "Missing key.*features"),
+        ({"data_digest": 7}, "does not say data_digest"),
+    ],
+)
+def test_a_card_that_does_not_describe_a_fitting_teacher_is_one_line(changes, words, digits, tmp_path, record_property):
+    from kdflow import models
+    from kdflow.tracking import data_tags
+
+    card = {"model": "small-cnn", "classes": list(digits.classes), "mean": list(digits.mean), "std": list(digits.std)}
+    card |= {tag.removeprefix("kdflow."): value for tag, value in data_tags(digits).items()}
+    model = models.build("small-cnn", 10, seed=0)
+    assert teachers.find("run", digits, given(card, tmp_path, model)).run_id == "run"
+    record_property("faults", 1)
+    with pytest.raises(TeacherError, match=words) as caught:
+        teachers.find("run", digits, given(card | changes, tmp_path, model))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.fault
+def test_a_teacher_whose_artifacts_are_gone_is_told_with_what_is_left(study, digits, record_property):
+    import shutil
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
+
+    from mlflow import MlflowClient
+
+    from kdflow.study import run_teacher
+    from tests.runs.conftest import teacher_config
+
+    run_id = run_teacher(teacher_config(epochs=1, seed=9)).run_id
+    folder = url2pathname(urlparse(MlflowClient().get_run(run_id).info.artifact_uri).path)
+    record_property("faults", 2)
+    shutil.rmtree(f"{folder}/weights")
+    with pytest.raises(TeacherError, match=r"has no weights \(it has .*environment.json"):
+        teachers.find(run_id, digits, InStore())
+    shutil.rmtree(folder)
+    with pytest.raises(TeacherError, match="it has no artifact at all"):
+        teachers.find(run_id, digits, InStore())
+    MlflowClient().delete_run(run_id)
+
+
+def test_a_student_may_teach_and_is_compared_as_the_teacher(study):
+    from kdflow.config import CompareConfig
+    from kdflow.study import run_compare
+
+    graduate = next(row for row in study.rows if row.alpha == 1)
+    taught = run_student(student_config(alpha=0, epochs=1, teacher=graduate.run_id))
+    rows = run_compare(CompareConfig(teacher=graduate.run_id)).rows
+    assert [row.run_id for row in rows if row.role == "teacher"] == [graduate.run_id]
+    assert taught.run_id in {row.run_id for row in rows}

@@ -1,0 +1,69 @@
+"""A small comparison for the tests of tables and figures, and how to look at both."""
+
+import io
+import re
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from kdflow import report
+from kdflow.rows import Comparison, Row
+
+HISTORY = {
+    "train/loss": [2.0, 1.5],
+    "train/label_loss": [2.0, 1.4],
+    "train/accuracy": [0.3, 0.5],
+    "val/loss": [1.9, 1.6],
+    "val/label_loss": [1.8, 1.5],
+    "val/accuracy": [0.35, 0.45],
+}
+TEACHER = Row(
+    run_id="f" * 32,
+    role="teacher",
+    model="alexnet",
+    alpha=None,
+    distiller=None,
+    temperature=None,
+    seed=0,
+    epochs=2,
+    settings="",
+    parameters=3_000_000,
+    train_accuracy=0.9312,
+    val_accuracy=0.8098,
+    test_accuracy=0.8134,
+    gap=None,
+    history=HISTORY,
+)
+LABELS_ONLY = replace(
+    TEACHER,
+    run_id="1" * 32,
+    role="student",
+    model="small-cnn",
+    alpha=1.0,
+    parameters=105_386,
+    test_accuracy=0.7163,
+    gap=-0.0971,
+)
+MIXED = replace(LABELS_ONLY, run_id="2" * 32, alpha=0.5, distiller="soft-targets", temperature=4.0)
+TEACHER_ONLY = replace(MIXED, run_id="3" * 32, alpha=0.0)
+STUDY = Comparison("cifar10", "sha256:aa", "sha256:bb", (TEACHER, LABELS_ONLY, MIXED, TEACHER_ONLY), ("One left out.",))
+EMPTY = replace(STUDY, rows=(), footnotes=())
+
+
+def printed(comparison: Comparison, *, width: int = 200) -> str:
+    """The table as a terminal shows it, without the codes of its own bold and italics."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    console.print(report.table(comparison))
+    return re.sub(r"\x1b\[\d?(;\d)*m", "", stream.getvalue())
+
+
+def legend(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def png(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=40)
+    return stream.getvalue()

@@ -1,0 +1,104 @@
+"""Interrupting a command at any moment at which it writes or tells something, within one process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SMALL = {"batch_size": 16, "alpha": 1, "epochs": 2}
+TOLD = ["create_run", "update_run", "log_batch", "log_inputs", "log_artifact", "create_logged_model"]
+TOLD += ["finalize_logged_model", "create_registered_model", "_create_model_version", "set_registered_model_alias"]
+TOLD += ["set_terminated"]
+
+
+class Dead(BaseException):
+    """The process is gone, and nothing in it can do anything about it."""
+
+
+class Fault:
+    """Watches everything that a command writes or tells, and strikes once, before one of these moments.
+
+    Args:
+        patch: To watch with.
+        when: Whether to strike now, from the number of the moment, its name and the arguments of the call.
+        strike: What to do; None kills.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, when: Callable, strike: Callable | None = None) -> None:
+        from mlflow import MlflowClient
+
+        from kdflow import checkpoint, weights
+        from kdflow.journal import Journal
+        from kdflow.tracking import outbox
+
+        self.moments, self.struck, self._when, self._strike = 0, "", when, strike
+        for owner, name in [(Journal, "_keep"), (Journal, "mark_delivered"), (outbox, "deliver")]:
+            patch.setattr(owner, name, self._watched(name, getattr(owner, name)))
+        for owner in (checkpoint, weights):
+            patch.setattr(owner, "save", self._watched("save", owner.save))
+        for name in TOLD:
+            patch.setattr(MlflowClient, name, self._watched(name, getattr(MlflowClient, name)))
+
+    def _watched(self, name: str, function: Callable) -> Callable:
+        def watched(*arguments, **options):
+            if self.struck and not self._strike:
+                raise Dead
+            self.moments += 1
+            if not self.struck and self._when(self.moments, name, arguments):
+                self.struck = name
+                (self._strike or self._die)()
+            return function(*arguments, **options)
+
+        return watched
+
+    def _die(self) -> None:
+        raise Dead
+
+
+def interrupted(action: Callable, when: Callable, strike: Callable | None = None) -> Fault:
+    """Runs something to the moment at which it is struck."""
+    from kdflow import stopping
+
+    with pytest.MonkeyPatch.context() as patch:
+        fault = Fault(patch, when, strike)
+        try:
+            action()
+        except (Dead, stopping.Stopped, KeyboardInterrupt, RuntimeError):
+            assert fault.struck
+    stopping._noted = None
+    return fault
+
+
+def at_moment(number: int) -> Callable:
+    return lambda moment, name, arguments: moment == number
+
+
+def after_epoch(number: int, role: str = "student") -> Callable:
+    """Before the metrics of an epoch that is safe are written down."""
+    saved = []
+
+    def when(moment, name, arguments):
+        if name == "save" and arguments[0].name == role:
+            saved.append(arguments[1])
+        return name == "_keep" and number in saved
+
+    return when
+
+
+def telling(kind: str, run: str) -> Callable:
+    """Before the store is told an entry of this kind for a run whose key ends so."""
+    return lambda moment, name, arguments: (
+        name == "deliver" and arguments[0]["kind"] == kind and arguments[0]["run"].endswith(run)
+    )
+
+
+def kept_run(runs_dir: Path) -> str:
+    from kdflow.journal import Journal
+
+    (journal,) = Journal.every(runs_dir)
+    return journal.id
+
+
+def kept_run_key(runs_dir: Path) -> str:
+    (folder,) = runs_dir.iterdir()
+    return folder.name
