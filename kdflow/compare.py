@@ -12,6 +12,7 @@ from kdflow.data import short_name
 from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError, UsageError
 from kdflow.options import show
+from kdflow.page import page
 from kdflow.rows import CURVES, Comparison, Row
 from kdflow.tracking import Outbox, Record, Run, Runs
 
@@ -88,6 +89,9 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.text(report.json_text(comparison), "comparison.json")
         run.figure(report.loss_curves(drawn), "loss_curves.png")
         run.figure(report.accuracy_bars(drawn), "accuracy.png")
+        figures = {"Loss curves": "loss_curves.png", "Final accuracies": "accuracy.png"}
+        shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
+        run.text(page(comparison, shown), "comparison.html")
     console.print(report.table(comparison))
     say(f"Table and figures: {run.artifacts}")
     say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdflow.lettering import drawable, run_labels, wrapped
@@ -19,7 +18,6 @@ LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX"
 SPLITS = ("train", "validation", "test")
 WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
-MOST_RUNS = 60  # a figure of more is too large to be looked at; the tables hold them all
 
 
 def loss_curves(comparison: Comparison) -> "Figure":
@@ -34,8 +32,7 @@ def loss_curves(comparison: Comparison) -> "Figure":
     Returns:
         Four panels, training left and validation right: the objective above, the cross-entropy with the labels below.
     """
-    title, comparison = _subject("Loss", comparison)
-    figure = _figure(7.6, title=title)
+    figure = _figure(7.6, title=f"Loss on {drawable(comparison.dataset)}")
     styles = _styles(comparison.rows)
     epochs = max((len(values) for row in comparison.rows for values in row.history.values()), default=1)
     (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False)
@@ -62,9 +59,8 @@ def loss_curves(comparison: Comparison) -> "Figure":
 
 def accuracy_bars(comparison: Comparison) -> "Figure":
     """Draws the final accuracies of all runs as bars from 0 to 100 %, with the teacher's test accuracy as a line."""
-    title, comparison = _subject("Final accuracy", comparison)
     count = len(comparison.rows)
-    figure = _figure(1.6 + 0.85 * max(count, 1), title=title)
+    figure = _figure(1.6 + 0.85 * max(count, 1), title=f"Final accuracy on {drawable(comparison.dataset)}")
     panel = figure.subplots()
     styles = _styles(comparison.rows)
     for place, (row, style) in enumerate(zip(comparison.rows, styles, strict=True)):
@@ -103,14 +99,6 @@ def run_curves(title: str, history: Mapping[str, Sequence[float]]) -> "Figure":
         panel.set_ylabel(name)
     _legend(figure)
     return figure
-
-
-def _subject(what: str, comparison: Comparison) -> tuple[str, Comparison]:
-    """Returns the title of a figure, and the comparison without the runs that it has no room for."""
-    title, count = f"{what} on {drawable(comparison.dataset)}", len(comparison.rows)
-    if count <= MOST_RUNS:
-        return title, comparison
-    return f"{title}: the first {MOST_RUNS} of {count:,} runs", replace(comparison, rows=comparison.rows[:MOST_RUNS])
 
 
 def _styles(rows: Sequence[Row]) -> list[dict[str, Any]]:

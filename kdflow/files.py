@@ -45,8 +45,8 @@ def require_writable(folder: Path, *, option: str) -> None:
     Raises:
         KdflowError: it takes none.
     """
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

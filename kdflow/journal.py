@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import time
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from kdflow import files, stopping
+from kdflow.config import KeepingConfig
+from kdflow.console import say
 from kdflow.errors import KdflowError
 
 SCHEMA = 1
@@ -91,8 +94,12 @@ class Journal:
 
     @classmethod
     def every(cls, runs_dir: Path) -> Iterator[Self]:
-        """All commands that left a folder, oldest first; folders that are something else are passed over."""
-        yield from map(cls, _folders(runs_dir))
+        """All commands that left a folder, oldest first; what is damaged or something else is passed over."""
+        for folder in _folders(runs_dir):
+            try:
+                yield cls(folder)
+            except KdflowError as error:
+                say(f"Warning: passed over: {error}")
 
     @property
     def id(self) -> str:
@@ -103,6 +110,21 @@ class Journal:
     def reference(self) -> str:
         """What `find` knows it by: its id, unless that could not be noted on a full disk."""
         return str(_read_delivered(self.folder).get("ids", {}).get(self.key, self.key))
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with it."""
+        return f"kdflow {self.started['kind']} --resume {self.reference}{self._where}"
+
+    @property
+    def sync_command(self) -> str:
+        """What to type to tell the store what it does not have yet."""
+        return f"kdflow sync{self._where}"
+
+    @property
+    def _where(self) -> str:
+        runs_dir = self.folder.parent
+        return "" if runs_dir == Path(KeepingConfig().runs_dir) else f" --runs-dir {shlex.quote(str(runs_dir))}"
 
     @property
     def checkpoints(self) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kdflow.figures import MOST_RUNS, accuracy_bars, loss_curves, run_curves
+from kdflow.figures import accuracy_bars, loss_curves, run_curves
 from kdflow.rows import Comparison, Row
 from kdflow.text import plain
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
-    "MOST_RUNS",
     "accuracy_bars",
     "columns",
     "csv_text",

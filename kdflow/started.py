@@ -1,7 +1,6 @@
 """Starting a command, or going on with one that was stopped: its data, its machine, its journal."""
 
 import errno
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -118,12 +117,12 @@ def begun(
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):
-                error.add_note(f"go on with: {_command(journal, offline=keeping.offline)}")
+                error.add_note(f"go on with: {journal.resume_command}{' --offline true' * keeping.offline}")
             raise
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
-            say(f"Kept in {journal.folder}; `kdflow sync` tells the store.")
+            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.")
 
 
 @contextmanager
@@ -196,14 +195,8 @@ def readable(runs_dir: str, *, offline: bool) -> Runs:
 def _stopped(kind: str, reference: str, runs_dir: str) -> Journal:
     journal = Journal.find(Path(runs_dir), reference)
     if journal.started["kind"] != kind:
-        raise KdflowError(f"--resume {reference}: this is no {kind}: {_command(journal)}")
+        raise KdflowError(f"--resume {reference}: this is no {kind}: {journal.resume_command}")
     return journal
-
-
-def _command(journal: Journal, *, offline: bool = False) -> str:
-    runs_dir = journal.folder.parent
-    folder = "" if runs_dir == Path(KeepingConfig().runs_dir) else f" --runs-dir {shlex.quote(str(runs_dir))}"
-    return f"kdflow {journal.started['kind']} --resume {journal.reference}{folder}{' --offline true' * offline}"
 
 
 def _end_runs(outbox: Outbox, status: str) -> None:

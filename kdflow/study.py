@@ -1,16 +1,19 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
+from contextlib import suppress
+
 from kdflow import compare, distillers, models
 from kdflow.cohort import Member
 from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, logged
 from kdflow.console import say
 from kdflow.data import Dataset
+from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Run, data_tags
+from kdflow.tracking import Outbox, Run, Runs, data_tags
 
 
 def run_teacher(config: TeacherConfig) -> Trained:
@@ -65,10 +68,8 @@ def run_study(config: StudyConfig) -> Comparison:
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
         outbox.settle()
-        runs = readable(config.keeping.runs_dir, offline=outbox.in_trouble)
-        # A teacher from elsewhere is not kept here: its students say who it is.
-        named = "" if outbox.in_trouble else outbox.journal.id_of(teacher.run_id)
-        return compare.log(compare.find(CompareConfig(teacher=named), runs), outbox, runs, parent=study)
+        runs, comparison = _compare(outbox, teacher, config.keeping.runs_dir)
+        return compare.log(comparison, outbox, runs, parent=study)
 
 
 def run_compare(config: CompareConfig) -> Comparison:
@@ -81,6 +82,17 @@ def run_compare(config: CompareConfig) -> Comparison:
     comparison = compare.find(config, runs)
     with begun("compare", config.keeping, {}) as outbox:
         return compare.log(comparison, outbox, runs)
+
+
+def _compare(outbox: Outbox, teacher: Teacher, runs_dir: str) -> tuple[Runs, Comparison]:
+    """Compares the students of a teacher as the store has them, or as they are kept here if it goes away."""
+    if not outbox.in_trouble:
+        store, named = readable(runs_dir, offline=False), outbox.journal.id_of(teacher.run_id)
+        with suppress(TrackingError):
+            return store, compare.find(CompareConfig(teacher=named), store)
+    kept = readable(runs_dir, offline=True)
+    # A teacher from elsewhere is not kept here, but its students say who it is.
+    return kept, compare.find(CompareConfig(), kept)
 
 
 def _as_teacher(trained: Trained) -> Teacher:

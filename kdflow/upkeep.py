@@ -79,9 +79,9 @@ def run_doctor(config: StoreConfig) -> None:
         if _is_in_use(journal):
             continue
         if journal.pending:
-            say(f"{journal.key}: {journal.pending} entries wait for the store; run `kdflow sync`")
+            say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
         if not journal.finished and journal.started["kind"] != "compare":
-            say(f"{journal.key} can go on: kdflow {journal.started['kind']} --resume {journal.id}")
+            say(f"{journal.key} can go on: {journal.resume_command}")
 
 
 def _is_in_use(journal: Journal) -> bool:

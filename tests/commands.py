@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.servers import ENVIRONMENT
@@ -78,7 +79,7 @@ class Command:
     def longest_epoch(self) -> float:
         """Seconds between two epochs, at the most."""
         told = [(when, int(found[1])) for when, line in self.lines if (found := EPOCH.match(line))]
-        return max((b - a for (a, one), (b, other) in zip(told, told[1:], strict=False) if other == one + 1), default=0)
+        return max((b - a for (a, one), (b, other) in pairwise(told) if other == one + 1), default=0)
 
     def _listen(self) -> None:
         assert self.process.stdout

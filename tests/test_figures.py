@@ -1,13 +1,10 @@
 """The figures of a comparison draw its facts and no others. How they look is not covered: draw them and look."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from matplotlib.figure import Figure
 
 from kdflow import report
-from kdflow.rows import Comparison
 from tests.comparisons import HISTORY, LABELS_ONLY, MIXED, STUDY, TEACHER, TEACHER_ONLY, legend, png
 
 
@@ -88,16 +85,6 @@ def test_the_curves_of_a_run_are_loss_and_percent() -> None:
     drawn = [[list(line.get_ydata()) for line in panel.lines] for panel in figure.axes]
     assert drawn == [[[2.0, 1.5], [1.9, 1.6]], [[30.0, 50.0], [35.0, 45.0]]]
     assert legend(figure) == ["training", "validation"]
-
-
-@pytest.mark.parametrize("draw", [report.loss_curves, report.accuracy_bars])
-def test_a_figure_of_very_many_runs_shows_the_first_and_says_so(draw: Callable[[Comparison], Figure]) -> None:
-    rows = tuple(replace(MIXED, run_id=f"{place:032x}", seed=place) for place in range(2000))
-    figure = draw(replace(STUDY, rows=rows))
-    assert figure.get_suptitle().endswith("on cifar10: the first 60 of 2,000 runs")
-    height = figure.get_figheight()
-    assert height < 60, "inches"
-    assert png(figure)
 
 
 def test_a_long_legend_leaves_the_panels_their_room() -> None:

@@ -158,10 +158,13 @@ def test_a_file_in_the_place_of_the_folder_is_found_out(tmp_path: Path, below: s
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_folder_that_is_missing_is_made_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    for _ in range(2):
-        files.require_writable(tmp_path / "a" / "b", option="--runs-dir")
-    assert names(tmp_path / "a" / "b") == []
+def test_whether_a_folder_can_be_written_to_is_learned_without_a_trace(tmp_path: Path) -> None:
+    files.require_writable(tmp_path / "a" / "b", option="--runs-dir")
+    assert names(tmp_path) == []
+    (tmp_path / "a").mkdir()
+    files.require_writable(tmp_path / "a", option="--runs-dir")
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == []
 
 
 def test_a_file_cannot_be_written_to_a_folder_that_is_gone(tmp_path: Path) -> None:

@@ -118,6 +118,14 @@ def test_a_run_that_is_part_of_a_command_is_refused_with_the_command_of_the_whol
         assert message.endswith(f"this run is part of a study: kdflow study --resume {'a' * 32}")
 
 
+def test_what_to_type_names_the_folder_where_it_is_not_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for runs_dir, where in (("runs", ""), ("my runs", " --runs-dir 'my runs'")):
+        journal = Journal.begin(Path(runs_dir), "student", {})
+        assert journal.resume_command == f"kdflow student --resume {journal.key}{where}"
+        assert journal.sync_command == f"kdflow sync{where}"
+
+
 def test_damage_to_one_command_does_not_keep_another_from_being_found(journal):
     other = Journal.begin(journal.folder.parent, "teacher", {})
     (journal.folder / "run.json").write_text("{")

@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 RANKS = {
     **dict.fromkeys(["__init__", "errors", "rows", "process", "text"], 0),
     **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering"], 1),
-    **dict.fromkeys(["config", "weights", "checkpoint", "journal"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules"], 3),
+    **dict.fromkeys(["config", "weights", "checkpoint"], 2),
+    **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
     "taught": 6,

@@ -83,7 +83,7 @@ class Outbox:
             raise TrackingError(
                 f"{redact(uri())} does not have everything ({self._trouble}); nothing is lost: "
                 f"{self.journal.pending} entries are kept in {self.journal.folder}; once the store can be used again, "
-                "run `kdflow sync`"
+                f"run `{self.journal.sync_command}`"
             )
 
     @property

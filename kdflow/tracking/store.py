@@ -132,7 +132,7 @@ def client() -> MlflowClient:
 def _prepare(address: str) -> None:
     """Creates the tables of a new sqlite store under a lock: processes that begin together would trip each other up."""
     if address.startswith("sqlite:"):
-        name = f"kdflow-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
+        name = f"kdflow-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
         with (Path(tempfile.gettempdir()) / name).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             MlflowClient(address).search_experiments(max_results=1)

@@ -95,8 +95,8 @@ def fill(store, students, *, hostile=""):
     latest = [row for row in metrics if row[4] in (0, 10)]
     with closing(sqlite3.connect(store)) as base:
         base.executemany(
-            "INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, artifact_uri, experiment_id,"
-            " source_type, user_id) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'LOCAL', 'someone')",
+            "INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, artifact_uri,"
+            " experiment_id, source_type, user_id) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'LOCAL', 'someone')",
             runs,
         )
         columns = "(key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, 0)"

@@ -16,6 +16,16 @@ from kdflow.tracking import Outbox, Run, outbox
 from tests.runs.conftest import teacher_config
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The folder of a store of this file's own, so that what is begun here is in no other test's comparison."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield folder
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Nothing is waited for longer than a moment."""
@@ -154,7 +164,7 @@ def test_a_server_that_cannot_be_reached_at_the_start_is_an_error_at_once_that_l
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     record_property("faults", 1)
     began = time.monotonic()
-    with pytest.raises(TrackingError, match="Connection refused.*--offline") as caught:
+    with pytest.raises(TrackingError, match=r"Connection refused.*--offline") as caught:
         run_teacher(teacher_config(runs_dir=str(tmp_path)))
     assert time.monotonic() - began < 5
     assert caught.value.exit_code == 4

@@ -104,6 +104,7 @@ def test_the_compare_run_keeps_tables_and_figures(study, client):
         "comparison.md",
         "comparison.csv",
         "comparison.json",
+        "comparison.html",
         "loss_curves.png",
         "accuracy.png",
     }

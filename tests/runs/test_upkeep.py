@@ -28,8 +28,18 @@ def newest(runs_dir, kind):
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The folder of a store of this file's own, so that what is begun here is in no other test's comparison."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def offline(store, tmp_path_factory):
-    """A folder in which a teacher, a student of it, a study and a comparison were run offline, then told to the store."""
+    """A folder in which a teacher, students, a study and a comparison were run offline, then told to the store."""
     from kdflow.study import run_compare, run_student, run_study, run_teacher
 
     folder = tmp_path_factory.mktemp("offline")
