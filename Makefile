@@ -48,8 +48,8 @@ bench-gpu: .venv/.installed $(TORCHDISTILL) ## the same on a CUDA device
 test: lint ## all checks and the tests that take seconds
 	$(IN_VENV) $(BIN)/python -m pytest
 
-test-all: lint ## the same with the slow tests
-	$(IN_VENV) $(BIN)/python -m pytest -m ""
+test-all: lint ## the same with the slow tests, two files at a time
+	$(IN_VENV) $(BIN)/python -m pytest -m "" --numprocesses 2 --dist loadfile
 
 lint: .venv/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check

@@ -254,6 +254,6 @@ def test_the_doctor_says_what_can_go_on_and_what_waits(store, tmp_path, capsys):
     run.close("KILLED")
     run_doctor(StoreConfig(str(tmp_path)))
     said = capsys.readouterr().out
-    assert f"{told.journal.key}: 2 entries wait for the store; run `kdflow sync`" in said
+    assert f"{told.journal.key}: 2 entries wait for the store; run `kdflow sync --runs-dir {tmp_path}`" in said
     assert f"kdflow teacher --resume {told.journal.key}" in said
     assert socket.gethostname() not in said
