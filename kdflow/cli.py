@@ -74,7 +74,7 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
             given = {name: text for name, text in texts.items() if text is not None}
             checked = configure(config, **given)
             if given.get("resume"):
-                checked = _gone_on_with(run.__name__, config, given)
+                checked = _stopped_options(run.__name__, config, given)
             from kdflow.tracking import quiet
 
             quiet()
@@ -91,13 +91,13 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
     return decorate
 
 
-def _gone_on_with(kind: str, config: Any, given: dict[str, str]) -> Any:
+def _stopped_options(kind: str, config: Any, given: dict[str, str]) -> Any:
     """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
-    from kdflow.started import gone_on_with
+    from kdflow.resume import options_of_stopped_run
 
     if "MLFLOW_RUN_ID" in os.environ:
         given = {name: text for name, text in given.items() if configure(config, **{name: text}) != config}
-    return gone_on_with(kind, config, given)
+    return options_of_stopped_run(kind, config, given)
 
 
 @_command(StudyConfig())

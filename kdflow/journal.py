@@ -16,7 +16,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -24,14 +24,14 @@ from typing import Any, Self
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
 from kdflow.console import say
+from kdflow.entries import Entries, Entry
 from kdflow.errors import KdflowError
 
 SCHEMA = 1
 KEY = re.compile(r"[a-z]+-(\d{8}-\d{6})-[0-9a-f]{4}(/|$)")
-Entry = dict[str, Any]
 
 
-class Journal:
+class Journal(Entries):
     """The folder of one started command; opened, it belongs to this process alone.
 
     Args:
@@ -39,6 +39,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
         self.key = folder.name
         self.started: dict[str, Any] = _read_json(folder / "run.json")
@@ -155,30 +156,6 @@ class Journal:
         """The folder in which a run keeps what it will give to the store."""
         return self.folder / "artifacts" / Path(key).relative_to(self.key)
 
-    def of(self, key: str, kind: str) -> list[Entry]:
-        """The entries of one kind for one run."""
-        return [entry for entry in self.entries if entry["run"] == key and entry["kind"] == kind]
-
-    @property
-    def open(self) -> list[str]:
-        """The runs that were begun and not ended, the last begun first."""
-        begun = [entry["run"] for entry in self.entries if entry["kind"] == "create"]
-        return [key for key in reversed(begun) if self.status(key) == "RUNNING"]
-
-    def status(self, key: str) -> str | None:
-        """How a run stands; None if it was never begun."""
-        told = self.of(key, "status")
-        return told[-1]["status"] if told else "RUNNING" if self.of(key, "create") else None
-
-    def metrics(self, key: str) -> dict[str, dict[int, float]]:
-        """What was logged for a run: metric name to its values by step."""
-        return self._metrics.get(key, {})
-
-    def history(self, key: str, names: Iterable[str]) -> dict[str, list[float]]:
-        """Of these metrics, those that were logged for a run: the values of epochs 1, 2, ..."""
-        logged = self.metrics(key)
-        return {name: [logged[name][step] for step in sorted(logged[name])] for name in names if name in logged}
-
     def append(self, kind: str, run: str, **facts: Any) -> None:
         """Writes an entry down; how a run stands can be told even if it cannot be kept.
 
@@ -191,9 +168,9 @@ class Journal:
                 self._keep((json.dumps(entry) + "\n").encode())
             except KdflowError:
                 if kind == "status":
-                    self._note(entry)
+                    self.note(entry)
                 raise
-            self._note(entry)
+            self.note(entry)
 
     def mark_delivered(self) -> None:
         """Notes that the store has one more entry. Were the note lost, that entry would be sent again, to no effect."""
@@ -225,20 +202,23 @@ class Journal:
             self._read()  # the process that had it until now may have gone on
             yield
 
+    def require_unused(self) -> None:
+        """Learns early what `locked` would say.
+
+        Raises:
+            KdflowError: another process has the folder.
+        """
+        with self.locked():
+            pass
+
     def _read(self) -> None:
         delivered = _read_delivered(self.folder)
         self.ids: dict[str, str] = delivered.get("ids", {})
         self.addresses: dict[str, str] = delivered.get("addresses", {})
-        self.entries: list[Entry] = []
-        self._metrics: dict[str, dict[str, dict[int, float]]] = {}
+        self.forget()
         for entry in _read_lines(self.folder / "journal.jsonl"):
-            self._note(entry)
+            self.note(entry)
         self.delivered: int = min(delivered.get("count", 0), len(self.entries))
-
-    def _note(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        for name, value in entry.get("metrics", {}).items():
-            self._metrics.setdefault(entry["run"], {}).setdefault(name, {})[entry["step"]] = value
 
     def _keep(self, line: bytes) -> None:
         try:

@@ -6,26 +6,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-import torch
-
-from kdflow import __version__, files, teacher, tracking
-from kdflow.config import (
-    KeepingConfig,
-    RuntimeConfig,
-    StudentConfig,
-    StudyConfig,
-    TeacherConfig,
-    configure,
-    flat,
-    options,
-)
+from kdflow import files, teacher, tracking
+from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.console import say
 from kdflow.data import Dataset, load
-from kdflow.errors import DataError, DivergedError, KdflowError, UsageError
+from kdflow.errors import DivergedError, KdflowError
 from kdflow.journal import Journal
-from kdflow.options import flag, show
+from kdflow.options import show
+from kdflow.resume import (
+    computing,
+    require_same_data,
+    require_same_options,
+    same_threads,
+    stopped_run,
+    tell_differences,
+)
 from kdflow.runtime import Runtime, resolve
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
@@ -83,7 +80,7 @@ class Session(Generic[Config]):
             "config": {name: show(value) for name, value in flat(self.config).items()},
             "teacher": teacher.run_id if teacher else "",
             "data": data_tags(self.data),
-            "computing": _computing(self.runtime),
+            "computing": computing(self.runtime),
         }
         with begun(self.kind, self.config.keeping, facts, self.journal) as outbox:
             yield outbox
@@ -147,12 +144,11 @@ def prepare(kind: str, config: Config) -> Session[Config]:
     """
     keeping = config.keeping
     files.require_writable(Path(keeping.runs_dir), option="--runs-dir")
-    journal = _stopped(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
+    journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
-        _require_same_options(journal, config)
-        config = replace(config, runtime=_same_threads(journal, config.runtime))
-        with journal.locked():  # learned now, and not only when the data are read
-            pass
+        require_same_options(journal, config)
+        config = replace(config, runtime=same_threads(journal, config.runtime))
+        journal.require_unused()
     if not keeping.offline:
         tracking.require_store()
         if journal:
@@ -163,28 +159,9 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}"
     )
     if journal:
-        _require_same_data(journal, data)
-        _tell_differences(journal, runtime)
+        require_same_data(journal, data)
+        tell_differences(journal, runtime)
     return Session(kind, config, data, runtime, journal)
-
-
-def gone_on_with(kind: str, config: Config, given: Mapping[str, object]) -> Config:
-    """The options of a stopped run, with those given that may differ.
-
-    Args:
-        kind: "teacher", "student" or "study".
-        config: The defaults.
-        given: Options by flat name, `resume` among them.
-
-    Raises:
-        UsageError: an option is given that the run has otherwise.
-        KdflowError: there is no such run, or it is of another kind.
-    """
-    asked = configure(config, **given)
-    journal = _stopped(kind, asked.keeping.resume, asked.keeping.runs_dir)
-    known = {name: text for name, text in journal.started["config"].items() if name in options(config)}
-    here = {"runs_dir": asked.keeping.runs_dir, "offline": asked.keeping.offline}
-    return configure(config, **(known | here | dict(given)))
 
 
 def readable(runs_dir: str, *, offline: bool) -> Runs:
@@ -192,68 +169,8 @@ def readable(runs_dir: str, *, offline: bool) -> Runs:
     return tracking.Kept(Path(runs_dir)) if offline else tracking.InStore()
 
 
-def _stopped(kind: str, reference: str, runs_dir: str) -> Journal:
-    journal = Journal.find(Path(runs_dir), reference)
-    if journal.started["kind"] != kind:
-        raise KdflowError(f"--resume {reference}: this is no {kind}: {journal.resume_command}")
-    return journal
-
-
 def _end_runs(outbox: Outbox, status: str) -> None:
     """Ends the runs of a command that failed while one of them was being begun or ended."""
     for key in outbox.journal.open:
         with suppress(KdflowError):  # whatever cannot be kept is told all the same
             outbox.write("status", key, status=status)
-
-
-def _require_same_options(journal: Journal, config: Config) -> None:
-    """What a run finds or computes with may change; what it computes may not."""
-    specs, theirs = options(config), journal.started["config"]
-    differing = [
-        f"{flag(name)} {show(value)} (the run has {theirs.get(name, 'no such option')})"
-        for name, value in flat(config).items()
-        if not specs[name].incidental and theirs.get(name) != show(value)
-    ]
-    if differing:
-        raise UsageError(
-            f"--resume {config.keeping.resume}: other options than those of the run: {', '.join(differing)}; leave "
-            "them out, or begin a new run"
-        )
-
-
-def _require_same_data(journal: Journal, data: Dataset) -> None:
-    theirs = journal.started["data"]
-    for name, value in data_tags(data).items():
-        if theirs[name] != value and name != "kdflow.data":
-            what = name.removeprefix("kdflow.")
-            raise DataError(
-                f"--resume {journal.id}: {data.name} is not what the run saw ({what} {value[:8]}, the run has "
-                f"{theirs[name][:8]}): give it the same images, or begin a new run"
-            )
-
-
-def _same_threads(journal: Journal, config: RuntimeConfig) -> RuntimeConfig:
-    """Left to itself, a run computes on as many threads as before it was stopped."""
-    return config if config.threads else replace(config, threads=int(journal.started["computing"]["threads"]))
-
-
-def _tell_differences(journal: Journal, runtime: Runtime) -> None:
-    theirs, ours = journal.started["computing"], _computing(runtime)
-    differing = [f"{name} {ours[name]} (was {theirs.get(name)})" for name in ours if theirs.get(name) != ours[name]]
-    if differing:
-        say(
-            f"Note: going on with {'; '.join(differing)}. The run will be sound, but it is not promised to equal one "
-            "that was never stopped, bit for bit."
-        )
-
-
-def _computing(runtime: Runtime) -> dict[str, Any]:
-    chip, dtype, _, _ = runtime.arithmetic
-    return {
-        "chip": chip,
-        "arithmetic": dtype.removeprefix("torch."),
-        "threads": str(runtime.threads),
-        "deterministic": show(runtime.deterministic),
-        "torch": torch.__version__,
-        "kdflow": __version__,
-    }

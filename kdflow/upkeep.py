@@ -86,7 +86,7 @@ def run_doctor(config: StoreConfig) -> None:
 
 def _is_in_use(journal: Journal) -> bool:
     try:
-        with journal.locked():
-            return False
+        journal.require_unused()
     except KdflowError:
         return True
+    return False

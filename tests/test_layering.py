@@ -16,12 +16,14 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 # A room imports only rooms of lower rank.
 RANKS = {
     **dict.fromkeys(["__init__", "errors", "rows", "process", "text"], 0),
-    **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering"], 1),
+    **dict.fromkeys(
+        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
+    ),
     **dict.fromkeys(["config", "weights", "checkpoint"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
-    "taught": 6,
+    **dict.fromkeys(["taught", "resume"], 6),
     "cohort": 7,
     "train": 8,
     **dict.fromkeys(["teacher", "figures", "progress"], 9),

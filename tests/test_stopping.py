@@ -17,6 +17,7 @@ pytestmark = pytest.mark.fault
 def listening(monkeypatch):
     """The handlers of the command line, for the time of a test."""
     monkeypatch.setattr(stopping, "_noted", None)
+    monkeypatch.setattr(stopping, "_due", False)
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     stopping.listen()
     yield
@@ -62,6 +63,14 @@ def test_it_waits_for_the_end_where_there_is_no_check():
         yield "after"
 
     assert stopped(work()) == ["inside"]
+
+
+def test_what_is_done_on_the_way_out_is_not_stopped_again():
+    with pytest.raises(Stopped), patient():
+        signal.raise_signal(signal.SIGTERM)
+        check()
+    with patient():
+        check()
 
 
 def test_patience_within_patience_ends_with_the_outer_one():

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
-from kdflow.journal import Entry, Journal
+from kdflow.entries import Entry
+from kdflow.journal import Journal
 from kdflow.tracking.models import register
 from kdflow.tracking.store import client, experiment_id
 

@@ -62,11 +62,11 @@ def killed(template, tmp_path):
 
 def go_on(folder: Path, reference: str, **given):
     from kdflow.config import StudentConfig
-    from kdflow.started import gone_on_with
+    from kdflow.resume import options_of_stopped_run
     from kdflow.study import run_student
 
     options = {"runs_dir": str(folder), "resume": reference, **given}
-    return run_student(gone_on_with("student", StudentConfig(), options))
+    return run_student(options_of_stopped_run("student", StudentConfig(), options))
 
 
 def refused(kind: type[KdflowError], folder: Path, reference: str, **given) -> str:
@@ -147,11 +147,11 @@ def test_other_data_are_refused(killed, data, monkeypatch):
 
 def test_another_kind_of_run_is_refused_with_its_own_command(killed):
     from kdflow.config import TeacherConfig
-    from kdflow.started import gone_on_with
+    from kdflow.resume import options_of_stopped_run
 
     folder, run_id = killed
     with pytest.raises(KdflowError, match="this is no teacher: kdflow student --resume"):
-        gone_on_with("teacher", TeacherConfig(), {"runs_dir": str(folder), "resume": run_id})
+        options_of_stopped_run("teacher", TeacherConfig(), {"runs_dir": str(folder), "resume": run_id})
 
 
 @pytest.mark.parametrize("reference", ["0" * 32, "../x", "/etc", "student-20260101-000000-0000"])

@@ -1,0 +1,49 @@
+"""What entries of a journal say about the runs that they are of."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Entry = dict[str, Any]
+"""With `kind`, `run` (its key), `time` (milliseconds since 1970), and what its kind needs."""
+
+
+class Entries:
+    """Entries in their order."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Leaves none."""
+        self.entries: list[Entry] = []
+        self._metrics: dict[str, dict[str, dict[int, float]]] = {}
+
+    def note(self, entry: Entry) -> None:
+        """Adds one."""
+        self.entries.append(entry)
+        for name, value in entry.get("metrics", {}).items():
+            self._metrics.setdefault(entry["run"], {}).setdefault(name, {})[entry["step"]] = value
+
+    def of(self, key: str, kind: str) -> list[Entry]:
+        """The entries of one kind for one run."""
+        return [entry for entry in self.entries if entry["run"] == key and entry["kind"] == kind]
+
+    @property
+    def open(self) -> list[str]:
+        """The runs that were begun and not ended, the last begun first."""
+        begun = [entry["run"] for entry in self.entries if entry["kind"] == "create"]
+        return [key for key in reversed(begun) if self.status(key) == "RUNNING"]
+
+    def status(self, key: str) -> str | None:
+        """How a run stands; None if it was never begun."""
+        told = self.of(key, "status")
+        return told[-1]["status"] if told else "RUNNING" if self.of(key, "create") else None
+
+    def metrics(self, key: str) -> dict[str, dict[int, float]]:
+        """What was logged for a run: metric name to its values by step."""
+        return self._metrics.get(key, {})
+
+    def history(self, key: str, names: Iterable[str]) -> dict[str, list[float]]:
+        """Of these metrics, those that were logged for a run: the values of epochs 1, 2, ..."""
+        logged = self.metrics(key)
+        return {name: [logged[name][step] for step in sorted(logged[name])] for name in names if name in logged}
