@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -20,7 +21,7 @@ from kdflow.config import (
 )
 from kdflow.errors import KdflowError
 from kdflow.options import Option, flag, show
-from kdflow.text import plain
+from kdflow.text import plain, redact
 
 EPILOG = (
     "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
@@ -40,7 +41,7 @@ def main() -> NoReturn:
         _fail(error.format_message(), error.exit_code)
     except KdflowError as error:
         if "--debug" in sys.argv:
-            raise
+            print(redact(traceback.format_exc()), file=sys.stderr)
         _fail(_with_notes(error), error.exit_code)
     except stopping.Stopped as stopped:
         _fail(_with_notes(stopped), stopped.exit_code)

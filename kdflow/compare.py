@@ -11,6 +11,7 @@ from kdflow.console import console, say
 from kdflow.data import short_name
 from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError, UsageError
+from kdflow.journal import DIVERGED
 from kdflow.options import show
 from kdflow.page import page
 from kdflow.rows import CURVES, Comparison, Row
@@ -28,7 +29,7 @@ NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha",
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 
 
-def find(config: CompareConfig, runs: Runs) -> Comparison:
+def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
     Without a named teacher, the newest student decides on data and teacher. Students of alpha = 1 have no teacher;
@@ -37,6 +38,7 @@ def find(config: CompareConfig, runs: Runs) -> Comparison:
     Args:
         config: What is asked for.
         runs: Where to look.
+        taught_by: Run id of the teacher, where it is known to be right, even if it is not found.
 
     Raises:
         KdflowError: there is nothing to compare.
@@ -54,7 +56,7 @@ def find(config: CompareConfig, runs: Runs) -> Comparison:
             f"no finished training run{' on ' * bool(dataset)}{dataset} in {runs.place} (there are runs on {known}): "
             "begin with `kdflow study` or `kdflow teacher`"
         )
-    teacher_id = _choose_teacher(wanted, config.teacher, runs)
+    teacher_id = taught_by or _choose_teacher(wanted, config.teacher, runs)
     teacher = next((record for record in finished if record.run_id == teacher_id), None)
     reference = teacher or next(record for record in wanted if _role(record) == "student")
     same_data = [record for record in finished if _data(record) == _data(reference)]
@@ -65,7 +67,7 @@ def find(config: CompareConfig, runs: Runs) -> Comparison:
     footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in (left_out + reasons).items() if n]
     if teacher_id and not teacher:
         footnotes.append(f"The teacher, run {teacher_id}, is not in {runs.place}.")
-    if diverged := sum("kdflow.diverged" in record.tags for record in chosen):
+    if diverged := sum(DIVERGED in record.tags for record in chosen):
         footnotes.append(
             f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate or a larger alpha."
         )
@@ -93,7 +95,7 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
         run.text(page(comparison, shown), "comparison.html")
     console.print(report.table(comparison))
-    say(f"Table and figures: {run.artifacts}")
+    say(f"Table and figures: {run.artifacts / 'comparison.html'}")
     say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
     return comparison
 

@@ -226,7 +226,6 @@ class StoreConfig(Checked):
     runs_dir: str = of(RUNS_DIR)
 
 
-TrainingConfig = TeacherConfig | StudentConfig | StudyConfig
 AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig)
 
 

@@ -3,9 +3,9 @@
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from kdflow.errors import KdflowError
@@ -21,7 +21,8 @@ def write(path: Path, content: bytes) -> None:
         KdflowError: the disk is full, or the folder cannot be written to.
     """
     try:
-        handle, part = tempfile.mkstemp(suffix=PART, dir=path.parent)
+        part = path.with_name(f"{path.name}-{secrets.token_hex(4)}{PART}")
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # readable as the user's own files are
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -29,14 +30,14 @@ def write(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             os.replace(part, path)
         finally:
-            Path(part).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path.parent, error, needed=len(content)) from error
 
 
 def require_writable(folder: Path, *, option: str) -> None:
-    """Makes sure that a folder takes files, or can be made; it is as before afterwards.
+    """Makes sure that a folder takes files, or can be made; nothing is left behind.
 
     Args:
         folder: Where files will be written.
@@ -46,13 +47,9 @@ def require_writable(folder: Path, *, option: str) -> None:
         KdflowError: it takes none.
     """
     try:
-        made = [one for one in (folder, *folder.parents) if not one.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        present = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        with tempfile.TemporaryFile(dir=present):
             pass
-        for one in made:
-            with suppress(OSError):  # another process may have begun to use it
-                one.rmdir()
     except OSError as error:
         reason = error.strerror or error
         raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
@@ -28,7 +28,9 @@ from kdflow.entries import Entries, Entry
 from kdflow.errors import KdflowError
 
 SCHEMA = 1
-KEY = re.compile(r"[a-z]+-(\d{8}-\d{6})-[0-9a-f]{4}(/|$)")
+DIVERGED = "kdflow.diverged"
+"""Tag of a run that learned nothing, or whose loss was no longer finite."""
+KEY = re.compile(r"[a-z]+-(\d{8}-\d{6})-[0-9a-f]{8}(/|$)")
 
 
 class Journal(Entries):
@@ -60,10 +62,14 @@ class Journal(Entries):
             KdflowError: the folder cannot be written to.
         """
         files.require_writable(runs_dir, option="--runs-dir")
-        folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         started = {"schema": SCHEMA, "kind": kind, **settings}
         try:
-            (folder / "artifacts").mkdir(parents=True)
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise files.unwritable(runs_dir, error, needed=0) from error
+        try:
+            (folder / "artifacts").mkdir()
             files.write(folder / "run.json", (json.dumps(started, indent=2) + "\n").encode())
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -138,6 +144,11 @@ class Journal(Entries):
         return len(self.entries) - self.delivered
 
     @property
+    def diverged(self) -> bool:
+        """Whether the run that was started ended by a loss that was no longer finite, so that it would do so again."""
+        return any(DIVERGED in entry["tags"] for entry in self.of(self.key, "tags"))
+
+    @property
     def finished(self) -> bool:
         """Whether the run that was started ended well."""
         return self.status(self.key) == "FINISHED"
@@ -149,8 +160,9 @@ class Journal(Entries):
     @classmethod
     def id_for(cls, runs_dir: Path, key: str) -> str:
         """The id that the store gave a run of any command, or its key until then."""
-        folder = runs_dir / key.partition("/")[0]
-        return cls(folder).id_of(key) if KEY.match(key) and folder.is_dir() else key
+        if not KEY.match(key):
+            return key
+        return str(_read_delivered(runs_dir / key.partition("/")[0]).get("ids", {}).get(key, key))
 
     def artifacts(self, key: str) -> Path:
         """The folder in which a run keeps what it will give to the store."""
@@ -162,15 +174,19 @@ class Journal(Entries):
         Raises:
             KdflowError: the disk is full, or the folder cannot be written to.
         """
-        entry: Entry = {"kind": kind, "run": run, "time": int(time.time() * 1000), **facts}
+        facts = {"kind": kind, "run": run, "time": int(time.time() * 1000), **facts}
+        line = json.dumps(facts, ensure_ascii=False).encode(errors="replace")  # no store takes lone surrogates
         with stopping.patient():  # an entry that is told and not kept, or kept and not told, would be told otherwise
             try:
-                self._keep((json.dumps(entry) + "\n").encode())
+                self._keep(line + b"\n")
+                self.note(json.loads(line))
             except KdflowError:
                 if kind == "status":
-                    self.note(entry)
+                    self.note(json.loads(line))
                 raise
-            self.note(entry)
+            except KeyboardInterrupt:  # where nobody listens to signals, as in a notebook
+                self._read()
+                raise
 
     def mark_delivered(self) -> None:
         """Notes that the store has one more entry. Were the note lost, that entry would be sent again, to no effect."""
@@ -188,7 +204,7 @@ class Journal(Entries):
         Raises:
             KdflowError: another process has it.
         """
-        with (self.folder / "lock").open("a+") as lock:
+        with self._lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -201,6 +217,12 @@ class Journal(Entries):
             self._drop_torn_line()
             self._read()  # the process that had it until now may have gone on
             yield
+
+    def _lock(self) -> TextIO:
+        try:
+            return (self.folder / "lock").open("a+")
+        except OSError as error:
+            raise files.unwritable(self.folder, error, needed=1) from error
 
     def require_unused(self) -> None:
         """Learns early what `locked` would say.
@@ -227,6 +249,7 @@ class Journal(Entries):
                 if file.write(line) != len(line):
                     file.truncate(whole)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
         except OSError as error:
             raise files.unwritable(self.folder, error, needed=len(line)) from error
 
@@ -246,7 +269,12 @@ def _folders(runs_dir: Path) -> Iterator[Path]:
 
 def _read_lines(path: Path) -> Iterator[Entry]:
     """All whole entries."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        raise KdflowError(f"{path} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)

@@ -25,23 +25,37 @@ def prepare() -> None:
 
 def identity() -> str:
     """This process, among those of all machines and times: host, process id and when it began."""
-    return f"{socket.gethostname()} {os.getpid()} {_beginning(os.getpid())}"
+    return f"{_host()} {os.getpid()} {_beginning(os.getpid())}"
 
 
 def is_alive(identity: str) -> bool | None:
     """Whether a process is still there; None if it is another machine's."""
     host, pid, beginning = identity.split(" ")
-    if host != socket.gethostname():
+    if host != _host():
         return None
     return _exists(int(pid)) and _beginning(int(pid)) == beginning
 
 
-def _beginning(pid: int) -> str:
-    """When a process began, in ticks since the machine did; "-" where the system does not say."""
+def host_of(identity: str) -> str:
+    """The machine's name in an identity."""
+    return identity.partition(" ")[0].partition("/")[0]
+
+
+def _host() -> str:
+    """The machine, and which of its process ids are seen from here: containers count their own."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid').strip('pid:[]')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _beginning(pid: int) -> str:
+    """When a process began, in ticks since the machine did; "-" where the system does not say, "" of a dead one."""
+    try:
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return "-"
+    return "" if state == "Z" else facts[18]
 
 
 def _exists(pid: int) -> bool:

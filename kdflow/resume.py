@@ -28,7 +28,8 @@ def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:
     """
     journal = Journal.find(Path(runs_dir), reference)
     if journal.started["kind"] != kind:
-        raise KdflowError(f"--resume {reference}: this is no {kind}: {journal.resume_command}")
+        again = "kdflow compare" if journal.started["kind"] == "compare" else journal.resume_command
+        raise KdflowError(f"--resume {reference}: this is no {kind}: {again}")
     return journal
 
 

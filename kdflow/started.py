@@ -13,7 +13,7 @@ from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConf
 from kdflow.console import say
 from kdflow.data import Dataset, load
 from kdflow.errors import DivergedError, KdflowError
-from kdflow.journal import Journal
+from kdflow.journal import DIVERGED, Journal
 from kdflow.options import show
 from kdflow.resume import (
     computing,
@@ -26,6 +26,7 @@ from kdflow.resume import (
 from kdflow.runtime import Runtime, resolve
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
+from kdflow.text import redact
 from kdflow.tracking import Outbox, Runs, data_tags
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
@@ -102,7 +103,7 @@ def begun(
         KdflowError: the journal is in use, or cannot be written.
         TrackingError: at the end, the store does not have everything.
     """
-    store = {"store": tracking.redact(tracking.uri())}
+    store = {"store": redact(tracking.uri())}
     journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store})
     with journal.locked():
         outbox = Outbox(journal, offline=keeping.offline)
@@ -111,6 +112,8 @@ def begun(
             with _full_disk_told(journal.folder):
                 yield outbox
         except (Stopped, KeyboardInterrupt, Exception) as error:
+            if isinstance(error, DivergedError):
+                outbox.write("tags", journal.key, tags={DIVERGED: "true"})
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):

@@ -9,11 +9,12 @@ from kdflow.console import say
 from kdflow.data import Dataset
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
+from kdflow.options import show
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags
+from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store
 
 
 def run_teacher(config: TeacherConfig) -> Trained:
@@ -78,6 +79,8 @@ def run_compare(config: CompareConfig) -> Comparison:
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
+    if not config.keeping.offline:
+        require_store("look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
     with begun("compare", config.keeping, {}) as outbox:
@@ -86,13 +89,13 @@ def run_compare(config: CompareConfig) -> Comparison:
 
 def _compare(outbox: Outbox, teacher: Teacher, runs_dir: str) -> tuple[Runs, Comparison]:
     """Compares the students of a teacher as the store has them, or as they are kept here if it goes away."""
+    teacher_id = outbox.journal.id_of(teacher.run_id)
     if not outbox.in_trouble:
-        store, named = readable(runs_dir, offline=False), outbox.journal.id_of(teacher.run_id)
+        store = readable(runs_dir, offline=False)
         with suppress(TrackingError):
-            return store, compare.find(CompareConfig(teacher=named), store)
+            return store, compare.find(CompareConfig(teacher=teacher_id), store)
     kept = readable(runs_dir, offline=True)
-    # A teacher from elsewhere is not kept here, but its students say who it is.
-    return kept, compare.find(CompareConfig(), kept)
+    return kept, compare.find(CompareConfig(), kept, taught_by=teacher_id)
 
 
 def _as_teacher(trained: Trained) -> Teacher:
@@ -107,7 +110,7 @@ def _plan_teacher(config: TeacherConfig, data: Dataset) -> Plan:
 def _plan_student(config: StudentConfig, data: Dataset) -> Plan:
     distiller = distillers.build(config.distiller, temperature=config.temperature, knobs=config.knobs)
     model = models.build(config.model, len(data.classes), seed=config.runtime.seed)
-    name = f"alpha={config.alpha:g}"
+    name = f"alpha={show(config.alpha)}"
     if config.alpha < 1 and "temperature" in distiller.knobs:
-        name += f" T={config.temperature:g}"
+        name += f" T={show(config.temperature)}"
     return Plan(config, Member(name, model, config.alpha, distiller))

@@ -15,3 +15,11 @@ def plain(text: str) -> str:
     """
     visible = "".join(letter if letter.isprintable() or letter.isspace() else "\ufffd" for letter in text)
     return " ".join(_SHOWN_AS_NOTHING.sub("\ufffd", visible).split())
+
+
+def redact(text: str) -> str:
+    """A text whose addresses have lost user names, passwords and queries, even those that are not quite addresses."""
+    text = re.sub(r"(\w://)\S*@", r"\1", text)
+    text = re.sub(r"[^\s/:@]+:[^\s/:@]+@", "", text)
+    text = re.sub(r"[?&#][\w.-]+=\S*", "", text)
+    return re.sub(r"(?i)\b(password|token)=\S+", r"\1=...", text)

@@ -18,6 +18,7 @@ from kdflow.console import say
 from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.evaluate import final_scores
+from kdflow.journal import DIVERGED
 from kdflow.models import cost
 from kdflow.models.servable import Servable
 from kdflow.options import Value
@@ -155,8 +156,7 @@ def _train(
             resume=kept["state"] if kept else None,
         ):
             history.append(epoch.metrics)
-            facts = {"runs": [run.key for run in runs], "history": history}
-            checkpoint.save(checkpoints, epoch.number, {"epoch": epoch.number, "state": epoch.state, "facts": facts})
+            checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"history": history}})
             _log(runs, epoch.metrics, epoch.number)
             progress.epoch(epoch)
 
@@ -175,7 +175,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     servable = Servable(model, data.mean, data.std)
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
-        run.tag({"kdflow.diverged": "true"})
+        run.tag({DIVERGED: "true"})
         say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
     run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
     folder.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from kdflow.config import StoreConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
+from kdflow.text import redact
 from kdflow.tracking import Outbox
 
 
@@ -38,9 +39,8 @@ def run_sync(config: StoreConfig) -> None:
 
 
 def _tell(journal: Journal) -> None:
-    ours, theirs = tracking.redact(tracking.uri()), journal.started["store"]
-    if journal.ids and ours != theirs:
-        raise TrackingError(f"it was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+    if journal.ids:
+        tracking.require_same_store(journal.started["store"])
     Outbox(journal).require_told()
     if journal.finished:
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
@@ -68,19 +68,19 @@ def run_doctor(config: StoreConfig) -> None:
         elif alive:
             say(f"{run.name}, run {run.run_id}: still running")
         elif run.process:
-            say(f"{run.name}, run {run.run_id}: runs on {run.process.split()[0]}; run `kdflow doctor` there")
+            say(f"{run.name}, run {run.run_id}: runs on {process.host_of(run.process)}; run `kdflow doctor` there")
         else:
             say(
                 f"{run.name}, run {run.run_id}: made by `mlflow run`, which never began it; delete it if that has ended"
             )
     if not open_runs:
-        say(f"No run is open in {tracking.redact(tracking.uri())}.")
+        say(f"No run is open in {redact(tracking.uri())}.")
     for journal in Journal.every(Path(config.runs_dir)):
         if _is_in_use(journal):
             continue
         if journal.pending:
             say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
-        if not journal.finished and journal.started["kind"] != "compare":
+        if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
 
 

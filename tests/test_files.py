@@ -177,3 +177,9 @@ def test_the_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "it").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1.
     assert files.sha256(tmp_path / "it") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_can_be_read_by_whom_the_user_lets_read(tmp_path: Path) -> None:
+    files.write(tmp_path / "ours", b"new")
+    (tmp_path / "usual").write_bytes(b"new")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode

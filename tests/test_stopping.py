@@ -66,9 +66,10 @@ def test_it_waits_for_the_end_where_there_is_no_check():
 
 
 def test_what_is_done_on_the_way_out_is_not_stopped_again():
-    with pytest.raises(Stopped), patient():
+    with patient():
         signal.raise_signal(signal.SIGTERM)
-        check()
+        with pytest.raises(Stopped):
+            check()
     with patient():
         check()
 

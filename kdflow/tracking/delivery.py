@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 from kdflow.entries import Entry
-from kdflow.journal import Journal
+from kdflow.journal import KEY, Journal
 from kdflow.tracking.models import register
 from kdflow.tracking.store import client, experiment_id
 
@@ -105,4 +106,9 @@ def _tag(run_id: str, tags: dict[str, str]) -> None:
 
 def _translated(name: str, value: str, journal: Journal) -> str:
     """A run that was known by its key alone when the entry was written may have an id by now."""
-    return Journal.id_for(journal.folder.parent, value) if name in RUN_TAGS else value
+    if name not in RUN_TAGS:
+        return value
+    told = journal.ids.get(value) or Journal.id_for(journal.folder.parent, value)
+    if KEY.match(told) and (journal.folder.parent / told.partition("/")[0]).is_dir():
+        raise MlflowException(f"{told}, which it refers to, has to be told first")
+    return told

@@ -12,6 +12,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from kdflow.errors import TeacherError
+from kdflow.text import redact
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name, versions
 from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.store import (
@@ -20,7 +21,6 @@ from kdflow.tracking.store import (
     client,
     every_page,
     obstacle,
-    redact,
     reported,
     says_not_there,
     uri,

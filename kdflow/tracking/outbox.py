@@ -4,15 +4,16 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from kdflow import files
 from kdflow.console import say
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
+from kdflow.text import redact
 from kdflow.tracking.delivery import deliver
-from kdflow.tracking.store import TROUBLE, failure, impatient, redact, require_unlocked, uri
+from kdflow.tracking.store import bounded, failure, impatient, require_unlocked, uri
 
 EPOCH_PATIENCE = 5.0
 """Seconds that an epoch may wait for the store, all together."""
@@ -94,10 +95,10 @@ class Outbox:
     def _attempt(self, until: float, *, hurried: bool) -> bool:
         """Tells the store what it does not have yet, one by one until then; gives whether nothing went wrong."""
         try:
-            with _impatient() if hurried else nullcontext():
+            with _impatient() if hurried else bounded():
                 while self.journal.pending and time.monotonic() < until:
                     self._tell_one()
-        except TROUBLE as error:
+        except Exception as error:  # whatever the store, its clients or a model's export run into, training goes on
             self._note(failure(error))
             return False
         return True

@@ -17,8 +17,9 @@ from kdflow.errors import KdflowError
 from kdflow.journal import Journal
 from kdflow.options import Value, show
 from kdflow.stopping import Stopped
+from kdflow.text import redact
 from kdflow.tracking.outbox import Outbox
-from kdflow.tracking.store import chosen_experiment, client, redact, reported
+from kdflow.tracking.store import chosen_experiment, client, reported, require_same_store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +38,13 @@ def reopen(journal: Journal) -> None:
         KdflowError: the run is deleted.
         TrackingError: the store cannot be used, or does not know the run.
     """
+    if journal.ids:
+        require_same_store(journal.started["store"])
     if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
         raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
     if made := os.environ.pop("MLFLOW_RUN_ID", None):
         client().update_run(made, name=f"resume {journal.id}")
-        tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id}
+        tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id, "kdflow.process": process.identity()}
         client().log_batch(made, tags=[RunTag(tag, value) for tag, value in tags.items()])
 
 
@@ -76,8 +79,8 @@ class Run:
         if self.finished:
             return
         if self._journal.status(self.key):
+            self.tag(alive)  # first, or `kdflow doctor` would find a run of a dead process open
             self._write("status", status="RUNNING")
-            self.tag(alive)
             return
         own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
         if parent:

@@ -4,11 +4,10 @@ import fcntl
 import hashlib
 import logging
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -20,7 +19,8 @@ from mlflow.store.entities import PagedList
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kdflow.errors import TrackingError
+from kdflow.errors import KdflowError, TrackingError
+from kdflow.text import redact
 
 EXPERIMENT = "kdflow"
 START_PATIENCE = 10.0
@@ -50,6 +50,8 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
 
 def failure(error: Exception) -> str:
     """One line on what the store said; of a request that failed, the cause."""
+    if not isinstance(error, (*TROUBLE, KdflowError)):
+        return redact(f"{type(error).__name__}: {error}".partition("\n")[0])
     said, _, cause = str(error).partition("\n")[0].partition(" (Caused by ")
     return redact(cause.rpartition("): ")[2].rstrip("\"')") or said)
 
@@ -78,6 +80,24 @@ def _ask() -> None:
             client().search_experiments(max_results=1)
     elif not os.access(file.parent, os.W_OK):
         raise PermissionError(f"{file.parent} is no folder that can be written to")
+
+
+def require_same_store(theirs: str) -> None:
+    """Makes sure that what was begun in a store goes on there.
+
+    Args:
+        theirs: The store's address, redacted.
+
+    Raises:
+        TrackingError: this is another one.
+    """
+    if (ours := redact(uri())) != theirs:
+        raise TrackingError(f"it was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+
+
+def bounded() -> AbstractContextManager[None]:
+    """Within this, a server is waited for as long as the environment says, and else no longer than at the start."""
+    return nullcontext() if "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ else impatient(START_PATIENCE)
 
 
 @contextmanager
@@ -133,7 +153,9 @@ def _prepare(address: str) -> None:
     """Creates the tables of a new sqlite store under a lock: processes that begin together would trip each other up."""
     if address.startswith("sqlite:"):
         name = f"kdflow-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
-        with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+        path = Path(tempfile.gettempdir()) / name
+        # Where anybody may write, a link of that name could lead anywhere.
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             MlflowClient(address).search_experiments(max_results=1)
 
@@ -199,11 +221,3 @@ def obstacle(run_id: str) -> str | None:
 def says_not_there(error: MlflowException) -> bool:
     """Whether the store answers that there is no such thing, rather than that it cannot answer."""
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "ENDPOINT_NOT_FOUND")
-
-
-def redact(text: str) -> str:
-    """A text whose addresses have lost user names, passwords and queries, even those that are not quite addresses."""
-    text = re.sub(r"(\w://)\S*@", r"\1", text)
-    text = re.sub(r"[^\s/:@]+:[^\s/:@]+@", "", text)
-    text = re.sub(r"[?&#][\w.-]+=\S*", "", text)
-    return re.sub(r"(?i)\b(password|token)=\S+", r"\1=...", text)

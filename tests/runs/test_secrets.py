@@ -56,7 +56,7 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize(("text", "shown"), ADDRESSES, ids=[text for text, _ in ADDRESSES])
 def test_no_secret_is_left_in_a_redacted_text(text: str, shown: str | None) -> None:
-    from kdflow.tracking.store import redact
+    from kdflow.text import redact
 
     redacted = redact(text)
     assert not any(part in redacted for part in (SECRET, "s3", "cret")) or text.startswith("s3:"), redacted
@@ -66,7 +66,7 @@ def test_no_secret_is_left_in_a_redacted_text(text: str, shown: str | None) -> N
 
 @pytest.mark.parametrize("text", UNTOUCHED)
 def test_a_text_without_secrets_is_redacted_to_itself(text: str) -> None:
-    from kdflow.tracking.store import redact
+    from kdflow.text import redact
 
     assert redact(text) == text
 
