@@ -56,14 +56,14 @@ class Journal(Entries):
         Args:
             runs_dir: Where such folders are.
             kind: "teacher", "student", "study" or "compare".
-            settings: What `started` will hold beside kind and schema.
+            settings: What `started` will hold beside kind and schema; "store" is where its runs go, "" if that is open.
 
         Raises:
             KdflowError: the folder cannot be written to.
         """
         files.require_writable(runs_dir, option="--runs-dir")
         folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-        started = {"schema": SCHEMA, "kind": kind, **settings}
+        started = {"schema": SCHEMA, "kind": kind, "store": "", **settings}
         try:
             folder.mkdir(parents=True)
         except OSError as error:

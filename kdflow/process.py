@@ -18,6 +18,7 @@ def prepare() -> None:
     # Waiting threads that spin for long steal the core of the thread they wait for.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever was said: nothing here needs it
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password that a store's address may hold
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     _keep_freed_memory()

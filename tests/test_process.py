@@ -14,9 +14,13 @@ from kdflow import process
 DEFAULTS = {
     "GOMP_SPINCOUNT": "1000",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+
+
+SETTLED = ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +41,16 @@ def test_what_the_environment_does_not_say_is_set() -> None:
     assert {name: value for name, value in os.environ.items() if name not in DEFAULTS} == before
 
 
-def test_pickles_stay_off_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+@pytest.mark.parametrize("name", SETTLED)
+def test_what_keeps_secrets_and_runs_no_pickle_is_settled_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "something else")
     process.prepare()
-    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert os.environ[name] == DEFAULTS[name]
 
 
-@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION"}))
+@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {*SETTLED}))
 def test_what_the_environment_says_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "7")
     process.prepare()

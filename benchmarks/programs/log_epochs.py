@@ -3,10 +3,14 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from measuring.worker import Orders, Reply, serve
 
 from kdflow import process
+
+if TYPE_CHECKING:
+    from kdflow.tracking import Outbox
 
 
 def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
@@ -22,18 +26,21 @@ def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
         job.name: _round(
             [Run(outbox, "student", f"{job.name} {number}", parent=study) for number in range(len(job.alphas) or 1)],
             one_epoch(job, orders).metrics,
+            outbox,
         )
         for job in orders.jobs
     }
 
 
-def _round(runs: list, metrics: list[dict[str, float]]) -> Callable[[], Reply]:
+def _round(runs: list, metrics: list[dict[str, float]], outbox: "Outbox") -> Callable[[], Reply]:
     epochs = itertools.count(1)
 
     def run() -> Reply:
         epoch = next(epochs)
         for one, values in zip(runs, metrics, strict=True):
             one.metrics(values, step=epoch)
+        if outbox.in_trouble:
+            raise RuntimeError("the store was not told")
         return {"metrics": sum(map(len, metrics))}
 
     return run

@@ -100,7 +100,9 @@ def test_a_signal_waits_for_the_batch_then_the_run_is_killed_and_says_how_to_go_
 
 
 @pytest.mark.parametrize("failing", [pytest.param("create_run", marks=pytest.mark.slow), "create_logged_model"])
-def test_whatever_goes_wrong_while_the_store_is_told_training_goes_on_and_it_is_told_again(client, tmp_path, whole, failing):
+def test_whatever_goes_wrong_while_the_store_is_told_training_goes_on_and_it_is_told_again(
+    client, tmp_path, whole, failing
+):
     from kdflow.study import run_student
 
     def fail():
