@@ -143,7 +143,7 @@ def sync(config: StoreConfig) -> None:
 
 @_command(StoreConfig())
 def doctor(config: StoreConfig) -> None:
-    """Close runs that dead processes left open, and say which can go on."""
+    """Close runs of dead processes; list what can go on."""
     from kdflow.upkeep import run_doctor
 
     run_doctor(config)

@@ -77,7 +77,11 @@ def of(spec: Option) -> Any:
     return field(default=spec.default, metadata={"option": spec})
 
 
-RUNS_DIR = Option("runs", "Folder of checkpoints and of what the store must still be told.", incidental=True)
+RUNS_DIR = Option(
+    "runs",
+    "Folder of runs: checkpoints, and what the store must be told.",
+    incidental=True,
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ class KeepingConfig(Checked):
     """Where a run keeps what it needs to go on, and when it tells the store."""
 
     runs_dir: str = of(RUNS_DIR)
-    offline: bool = option(False, "Ask nothing of the MLflow store: train now, `kdflow sync` later.", incidental=True)
+    offline: bool = option(
+        False,
+        "Leave the MLflow store alone; `kdflow sync` tells it later.",
+        incidental=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from kdflow import __version__
 from kdflow.config import RuntimeConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
 from kdflow.console import say
-from kdflow.data import Dataset
+from kdflow.data import Dataset, sources
 from kdflow.errors import DataError, KdflowError, UsageError
 from kdflow.journal import Journal
 from kdflow.options import flag, show
@@ -60,10 +60,13 @@ def require_same_options(journal: Journal, config: Config) -> None:
     """
     specs, theirs = options(config), journal.started["config"]
     differing = [
-        f"{flag(name)} {show(value)} (the run has {theirs.get(name, 'no such option')})"
+        f"{flag(name)} {show(value)} (the run has {theirs.get(name) or 'none'})"
         for name, value in flat(config).items()
         if not specs[name].incidental and theirs.get(name) != show(value)
     ]
+    named, seen = config.data.dataset, theirs["dataset"]
+    if named in sources and named != seen:  # a folder may have been moved, and is told by what is in it
+        differing.append(f"--dataset {named} (the run has {seen})")
     if differing:
         raise UsageError(
             f"--resume {config.keeping.resume}: other options than those of the run: {', '.join(differing)}; leave "

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from kdflow import files, teacher, tracking
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.console import say
-from kdflow.data import Dataset, load
+from kdflow.data import Dataset, lasting_name, load
 from kdflow.errors import DivergedError, KdflowError
 from kdflow.journal import DIVERGED, Journal
 from kdflow.options import show
@@ -77,8 +77,9 @@ class Session(Generic[Config]):
         Args:
             teacher: That was found.
         """
+        config = {name: show(value) for name, value in flat(self.config).items()}
         facts = {
-            "config": {name: show(value) for name, value in flat(self.config).items()},
+            "config": config | {"dataset": lasting_name(config["dataset"])},
             "teacher": teacher.run_id if teacher else "",
             "data": data_tags(self.data),
             "computing": computing(self.runtime),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HINT = b"\nkdflow: stopping after this batch; once more stops at once\n"
+HINT = b"kdflow: stopping after this batch; a second Ctrl-C stops at once\n"
 
 
 class Stopped(BaseException):
@@ -68,4 +68,5 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
     if not _patience:
         raise Stopped(signum)
     _due = True
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, HINT)
+    stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
+    os.write(stderr, b"\n" * os.isatty(stderr) + HINT)  # the terminal has put ^C on the line

@@ -1,15 +1,26 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
+import shlex
 from contextlib import suppress
 
 from kdflow import compare, distillers, models
 from kdflow.cohort import Member
-from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, logged
+from kdflow.config import (
+    TEACHER_OPTIONS,
+    CompareConfig,
+    DataConfig,
+    KeepingConfig,
+    StudentConfig,
+    StudyConfig,
+    TeacherConfig,
+    flat,
+    logged,
+)
 from kdflow.console import say
 from kdflow.data import Dataset
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
-from kdflow.options import show
+from kdflow.options import flag, show
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
@@ -28,7 +39,7 @@ def run_teacher(config: TeacherConfig) -> Trained:
     plan = _plan_teacher(session.config, session.data)
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
-    say(f"Next, on the same data: kdflow student --alpha 0 --teacher {trained.run_id}")
+    say(f"Next: kdflow student --alpha 0 --teacher {trained.run_id}{_said(config.data)}{_said(config.keeping)}")
     return trained
 
 
@@ -44,7 +55,7 @@ def run_student(config: StudentConfig) -> Trained:
     teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
-    say("Next: kdflow compare")
+    say(f"Next: kdflow compare{_said(config.keeping)}")
     return trained
 
 
@@ -96,6 +107,13 @@ def _compare(outbox: Outbox, teacher: Teacher, runs_dir: str) -> tuple[Runs, Com
             return store, compare.find(CompareConfig(teacher=teacher_id), store)
     kept = readable(runs_dir, offline=True)
     return kept, compare.find(CompareConfig(), kept, taught_by=teacher_id)
+
+
+def _said(config: DataConfig | KeepingConfig) -> str:
+    """Options that are not at their defaults, as they are typed again for a next command."""
+    default, differing = flat(type(config)()), flat(config)
+    again = {name: value for name, value in differing.items() if value != default[name] and name != "resume"}
+    return "".join(f" {flag(name)} {shlex.quote(show(value))}" for name, value in again.items())
 
 
 def _as_teacher(trained: Trained) -> Teacher:

@@ -40,8 +40,8 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
     run_id = runs.resolve_run(reference) if reference else runs.newest_teacher(data_tags(data))
     if run_id is None:
         raise TeacherError(
-            f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is registered: "
-            f"train one with `kdflow teacher --dataset {data.source}` and the same data options, "
+            f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is in {runs.place}: "
+            f"train one with `kdflow teacher --dataset {data.source}` and the same options of data and of keeping, "
             "or name one with --teacher"
         )
     with runs.weights_of(run_id) as folder:

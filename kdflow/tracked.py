@@ -136,7 +136,7 @@ def _train(
     for notice in notices:
         say(f"Warning: {notice}")
     if history:
-        say(f"Going on after epoch {len(history)} of {recipe.epochs}.")
+        say(f"{plans[0].role}: going on after epoch {len(history)} of {recipe.epochs}")
     for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
         _log(runs, metrics, number)
     names = [plan.member.name for plan in plans]

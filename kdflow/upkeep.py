@@ -19,6 +19,8 @@ def run_sync(config: StoreConfig) -> None:
         TrackingError: the store cannot be used, or it did not take everything.
     """
     runs_dir = Path(config.runs_dir)
+    if not runs_dir.is_dir():
+        raise KdflowError(f"--runs-dir {runs_dir}: there is no such folder; name the one in which runs are kept")
     waiting = [journal for journal in Journal.every(runs_dir) if journal.pending]
     if not waiting:
         say(f"The store has everything that {runs_dir} keeps.")
@@ -52,13 +54,20 @@ def _tell(journal: Journal) -> None:
 
 
 def run_doctor(config: StoreConfig) -> None:
-    """Closes runs that the store has as running, although their processes are dead, and says what can be gone on with.
+    """Says which runs can be gone on with, and closes those that the store has as running, but whose process is dead.
 
     Runs of other machines are listed and left alone, as are those that `mlflow run` made and kdflow never reached.
 
     Raises:
         TrackingError: the store cannot be used.
     """
+    for journal in Journal.every(Path(config.runs_dir)):
+        if _is_in_use(journal):
+            continue
+        if journal.pending:
+            say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
+        if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
+            say(f"{journal.key} can go on: {journal.resume_command}")
     open_runs = tracking.open_runs()
     for run in open_runs:
         alive = process.is_alive(run.process) if run.process else None
@@ -75,13 +84,6 @@ def run_doctor(config: StoreConfig) -> None:
             )
     if not open_runs:
         say(f"No run is open in {redact(tracking.uri())}.")
-    for journal in Journal.every(Path(config.runs_dir)):
-        if _is_in_use(journal):
-            continue
-        if journal.pending:
-            say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
-        if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
-            say(f"{journal.key} can go on: {journal.resume_command}")
 
 
 def _is_in_use(journal: Journal) -> bool:

@@ -125,4 +125,4 @@ def test_a_second_ctrl_c_ends_the_process_whatever_it_does(first):
     code += " print('never')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (130, "patient\n")
-    assert done.stderr.strip() == "kdflow: stopping after this batch; once more stops at once"
+    assert done.stderr.strip() == "kdflow: stopping after this batch; a second Ctrl-C stops at once"

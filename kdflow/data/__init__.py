@@ -17,7 +17,7 @@ from kdflow.data.decoded import read_decoded
 from kdflow.errors import DataError
 from kdflow.registry import discover
 
-__all__ = ["Dataset", "load", "short_name", "sources"]
+__all__ = ["Dataset", "lasting_name", "load", "short_name", "sources"]
 
 discover(__name__, __path__)
 
@@ -138,6 +138,11 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tupl
 def short_name(dataset: str) -> str:
     """The name under which a data set's runs and models go: its own, or the name of its folder."""
     return Path(dataset).expanduser().resolve().name if _is_folder(dataset) else dataset
+
+
+def lasting_name(dataset: str) -> str:
+    """What a data set is called from everywhere: its own name, or the whole path of its folder."""
+    return str(Path(dataset).expanduser().resolve()) if _is_folder(dataset) else dataset
 
 
 def _is_folder(dataset: str) -> bool:

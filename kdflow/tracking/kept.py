@@ -88,7 +88,9 @@ class Kept:
         for key, journal in self._every():
             if reference in (key, journal.id_of(key)):
                 return key, journal
-        raise TeacherError(f"--teacher {reference}: {self.place} keeps no such run, and the store is not asked offline")
+        raise TeacherError(
+            f"--teacher {reference}: {self.place} keeps no such run, and the store is not asked: leave out --offline"
+        )
 
 
 def _record(key: str, journal: Journal) -> Record:

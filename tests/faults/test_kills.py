@@ -93,7 +93,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once_and_the_run_can_go_on(workplac
     process = workplace.start(*STUDENT)
     read_until(process.stdout, "epoch 2/4")
     process.send_signal(signal.SIGINT)
-    read_until(process.stderr, "once more stops at once")
+    read_until(process.stderr, "a second Ctrl-C stops at once")
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     assert process.wait(timeout=60) == 130

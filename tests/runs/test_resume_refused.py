@@ -105,7 +105,7 @@ def test_other_options_than_those_of_the_run_are_refused_each_with_both_values(k
     theirs = json.loads(recorded.read_text())["config"]
     message = refused(UsageError, *killed, **given)
     for name, value in given.items():
-        assert f"{flag(name)} {value} (the run has {theirs[name]})" in message
+        assert f"{flag(name)} {value} (the run has {theirs[name] or 'none'})" in message
     assert message.count("(the run has") == len(given)
 
 
