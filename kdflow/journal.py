@@ -2,7 +2,7 @@
 
 A command (a teacher, a student, a study, a comparison) keeps one folder under `--runs-dir`: `run.json` (what was
 started), `journal.jsonl` (one entry a line), `delivered.json` (how much of it the store has, and which ids it gave),
-`artifacts/` and `checkpoints/`. A run is known here by its key, such as "study-20261122-214500-3fa2/teacher", from
+`artifacts/` and `checkpoints/`. A run is known here by its key, such as "study-20261122-214500-3fa2b1c0/teacher", from
 before the store gives it an id, and without a store at all.
 """
 
@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -24,13 +23,13 @@ from typing import Any, Self, TextIO
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
 from kdflow.console import say
-from kdflow.entries import Entries, Entry
+from kdflow.entries import Entries
 from kdflow.errors import KdflowError
+from kdflow.run_folders import KEY, folders, read_delivered, read_json, read_lines
 
 SCHEMA = 1
 DIVERGED = "kdflow.diverged"
 """Tag of a run that learned nothing, or whose loss was no longer finite."""
-KEY = re.compile(r"[a-z]+-(\d{8}-\d{6})-[0-9a-f]{8}(/|$)")
 
 
 class Journal(Entries):
@@ -44,7 +43,7 @@ class Journal(Entries):
         super().__init__()
         self.folder = folder
         self.key = folder.name
-        self.started: dict[str, Any] = _read_json(folder / "run.json")
+        self.started: dict[str, Any] = read_json(folder / "run.json")
         if self.started.get("schema") != SCHEMA:
             raise KdflowError(f"{folder} was not written by this version of kdflow (schema {SCHEMA})")
         self._read()
@@ -71,7 +70,7 @@ class Journal(Entries):
         try:
             (folder / "artifacts").mkdir()
             files.write(folder / "run.json", (json.dumps(started, indent=2) + "\n").encode())
-        except BaseException as error:
+        except BaseException as error:  # a signal too: half a folder could not be read
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise files.unwritable(runs_dir, error, needed=0) from error
@@ -85,8 +84,8 @@ class Journal(Entries):
         Raises:
             KdflowError: there is none.
         """
-        for folder in _folders(runs_dir):
-            ids, key = _read_delivered(folder).get("ids", {}), folder.name
+        for folder in folders(runs_dir):
+            ids, key = read_delivered(folder).get("ids", {}), folder.name
             if reference in (key, ids.get(key)):
                 return cls(folder)
             if reference in ids.values() or reference.startswith(f"{key}/"):
@@ -102,7 +101,7 @@ class Journal(Entries):
     @classmethod
     def every(cls, runs_dir: Path) -> Iterator[Self]:
         """All commands that left a folder, oldest first; what is damaged or something else is passed over."""
-        for folder in _folders(runs_dir):
+        for folder in folders(runs_dir):
             try:
                 yield cls(folder)
             except KdflowError as error:
@@ -116,7 +115,7 @@ class Journal(Entries):
     @property
     def reference(self) -> str:
         """What `find` knows it by: its id, unless that could not be noted on a full disk."""
-        return str(_read_delivered(self.folder).get("ids", {}).get(self.key, self.key))
+        return str(read_delivered(self.folder).get("ids", {}).get(self.key, self.key))
 
     @property
     def resume_command(self) -> str:
@@ -162,7 +161,7 @@ class Journal(Entries):
         """The id that the store gave a run of any command, or its key until then."""
         if not KEY.match(key):
             return key
-        return str(_read_delivered(runs_dir / key.partition("/")[0]).get("ids", {}).get(key, key))
+        return str(read_delivered(runs_dir / key.partition("/")[0]).get("ids", {}).get(key, key))
 
     def artifacts(self, key: str) -> Path:
         """The folder in which a run keeps what it will give to the store."""
@@ -234,11 +233,11 @@ class Journal(Entries):
             pass
 
     def _read(self) -> None:
-        delivered = _read_delivered(self.folder)
+        delivered = read_delivered(self.folder)
         self.ids: dict[str, str] = delivered.get("ids", {})
         self.addresses: dict[str, str] = delivered.get("addresses", {})
         self.forget()
-        for entry in _read_lines(self.folder / "journal.jsonl"):
+        for entry in read_lines(self.folder / "journal.jsonl"):
             self.note(entry)
         self.delivered: int = min(delivered.get("count", 0), len(self.entries))
 
@@ -258,44 +257,3 @@ class Journal(Entries):
         path = self.folder / "journal.jsonl"
         if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
             os.truncate(path, content.rfind(b"\n") + 1)
-
-
-def _folders(runs_dir: Path) -> Iterator[Path]:
-    """Of all commands, oldest first."""
-    names = (path.parent.name for path in runs_dir.glob("*/run.json"))
-    for _, name in sorted((found[1], name) for name in names if (found := KEY.fullmatch(name))):
-        yield runs_dir / name
-
-
-def _read_lines(path: Path) -> Iterator[Entry]:
-    """All whole entries."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        lines = []
-    except OSError as error:
-        raise KdflowError(f"{path} cannot be read: {error.strerror or error}") from error
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-            if not {"kind", "run", "time"} <= entry.keys():
-                raise ValueError("this is no entry")
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise KdflowError(f"{path} is damaged in line {number}: {error}; begin a new run") from None
-        yield entry
-
-
-def _read_delivered(folder: Path) -> dict[str, Any]:
-    """What the store has; nothing where that is not known: told again, entries have no effect."""
-    try:
-        return _read_json(folder / "delivered.json")
-    except KdflowError:
-        return {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise KdflowError(f"{path} is damaged: {error}; begin a new run") from None
-    return content if isinstance(content, dict) else {}

@@ -114,7 +114,8 @@ def begun(
                 yield outbox
         except (Stopped, KeyboardInterrupt, Exception) as error:
             if isinstance(error, DivergedError):
-                outbox.write("tags", journal.key, tags={DIVERGED: "true"})
+                with suppress(KdflowError):  # on a full disk the first error is still the one to tell
+                    outbox.write("tags", journal.key, tags={DIVERGED: "true"})
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):

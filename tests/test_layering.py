@@ -19,7 +19,7 @@ RANKS = {
     **dict.fromkeys(
         ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
     ),
-    **dict.fromkeys(["config", "weights", "checkpoint"], 2),
+    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),

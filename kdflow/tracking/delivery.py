@@ -7,7 +7,8 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from kdflow.entries import Entry
-from kdflow.journal import KEY, Journal
+from kdflow.journal import Journal
+from kdflow.run_folders import KEY
 from kdflow.tracking.models import register
 from kdflow.tracking.store import client, experiment_id
 
