@@ -19,7 +19,7 @@ from kdflow.config import (
     configure,
     options,
 )
-from kdflow.errors import KdflowError
+from kdflow.errors import KdflowError, Problems
 from kdflow.options import Option, flag, show
 from kdflow.text import plain, redact
 
@@ -38,15 +38,15 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(error.format_message(), code=error.exit_code)
     except KdflowError as error:
         if "--debug" in sys.argv:
             print(redact(traceback.format_exc()), file=sys.stderr)
-        _fail(_with_notes(error), error.exit_code)
+        _fail(*map(_with_notes, _each(error)), code=error.exit_code)
     except stopping.Stopped as stopped:
-        _fail(_with_notes(stopped), stopped.exit_code)
+        _fail(_with_notes(stopped), code=stopped.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", 128 + signal.SIGINT)
+        _fail("interrupted", code=128 + signal.SIGINT)
     sys.exit(0)
 
 
@@ -157,10 +157,15 @@ def list_() -> None:
     print_catalogue()
 
 
+def _each(error: KdflowError) -> tuple[KdflowError, ...]:
+    return error.errors if isinstance(error, Problems) else (error,)
+
+
 def _with_notes(error: BaseException) -> str:
     return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"kdflow: error: {plain(message)}", file=sys.stderr)
+def _fail(*messages: str, code: int) -> NoReturn:
+    for message in messages:
+        print(f"kdflow: error: {plain(message)}", file=sys.stderr)
     sys.exit(code)

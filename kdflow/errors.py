@@ -1,5 +1,7 @@
 """What can go wrong for a user: one class a kind, each with the exit code that the command line ends with."""
 
+from collections.abc import Sequence
+
 
 class KdflowError(Exception):
     """A failure with a one-line message that says what to do about it."""
@@ -15,6 +17,19 @@ class UsageError(KdflowError):
     """An option has a value that it cannot have."""
 
     exit_code = 2
+
+
+class Problems(KdflowError):
+    """Several things are wrong; the exit code is that of the first.
+
+    Args:
+        errors: What each of them says.
+    """
+
+    def __init__(self, errors: Sequence[KdflowError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
+        self.exit_code = errors[0].exit_code
 
 
 class DataError(KdflowError):

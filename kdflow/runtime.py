@@ -79,8 +79,7 @@ def resolve(config: RuntimeConfig) -> Runtime:
     Raises:
         UsageError: CUDA is asked for and there is none.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device is 'cuda': torch finds no CUDA device here; give cpu or auto")
+    require_device(config)
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if config.device == "auto" else config.device)
     bf16 = _has_bf16(device) if config.precision == "auto" else config.precision == "bf16"
@@ -90,6 +89,16 @@ def resolve(config: RuntimeConfig) -> Runtime:
     given = config.threads or (EVERY_CORE if config.deterministic or device.type == "cuda" else 0)
     torch.set_num_threads(given or _fastest_threads(dtype))
     return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
+
+
+def require_device(config: RuntimeConfig) -> None:
+    """Makes sure that the device is there.
+
+    Raises:
+        UsageError: CUDA is asked for and there is none.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device is 'cuda': torch finds no CUDA device here; give cpu or auto")
 
 
 def cpu_name() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import files, teacher, tracking
+from kdflow import files, preflight, teacher, tracking
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.console import say
 from kdflow.data import Dataset, lasting_name, load
@@ -23,7 +23,7 @@ from kdflow.resume import (
     stopped_run,
     tell_differences,
 )
-from kdflow.runtime import Runtime, resolve
+from kdflow.runtime import Runtime, require_device, resolve
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
 from kdflow.text import redact
@@ -148,16 +148,19 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
-    files.require_writable(Path(keeping.runs_dir), option="--runs-dir")
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         require_same_options(journal, config)
         config = replace(config, runtime=same_threads(journal, config.runtime))
         journal.require_unused()
-    if not keeping.offline:
-        tracking.require_store()
-        if journal:
-            tracking.reopen(journal)
+    preflight.require(
+        lambda: files.require_writable(Path(keeping.runs_dir), option="--runs-dir"),
+        lambda: preflight.require_networks(config),
+        lambda: require_device(config.runtime),
+        lambda: None if keeping.offline else tracking.require_store(),
+    )
+    if journal and not keeping.offline:
+        tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)
     say(
         f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
