@@ -217,7 +217,8 @@ def _without_effect(record: Record) -> set[str]:
 
 def _settings(record: Record, *, without: set[str]) -> tuple[tuple[str, str], ...]:
     ignored = INCIDENTAL | without
-    return tuple(sorted((name, _plain(name, value)) for name, value in record.params.items() if name not in ignored))
+    settled = {name: record.tags.get(f"kdflow.{name}", value) for name, value in record.params.items()}
+    return tuple(sorted((name, _plain(name, value)) for name, value in settled.items() if name not in ignored))
 
 
 def _plain(name: str, value: str) -> str:

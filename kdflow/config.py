@@ -49,8 +49,13 @@ class RuntimeConfig(Checked):
     deterministic: bool = option(
         False, "Hold CUDA to algorithms that repeat themselves; with fp32: the reference.", incidental=True
     )
-    threads: int = option(
-        0, "CPU threads; 0 tries at the start whether one or all are faster.", low=0, high=1024, incidental=True
+    threads: int | str = option(
+        0,
+        "CPU threads; 0 is every core, auto tries at the start whether one or all are faster.",
+        low=0,
+        high=1024,
+        words=("auto",),
+        incidental=True,
     )
 
 

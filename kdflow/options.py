@@ -21,6 +21,7 @@ class Option:
         high: Largest number allowed.
         above: Number that the value must exceed.
         choices: The only texts allowed.
+        words: Texts allowed in place of a number.
         incidental: Whether it says where a run finds or computes things, and not what it computes.
     """
 
@@ -30,6 +31,7 @@ class Option:
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     incidental: bool = False
 
     @property
@@ -48,7 +50,8 @@ class Option:
             what += f" above {self.above:g} and up to {self.high:g}"
         elif self.above is not None:
             what += f" above {self.above:g}"
-        return what + (" separated by commas" if isinstance(self.default, tuple) else "")
+        what += " separated by commas" if isinstance(self.default, tuple) else ""
+        return " or ".join((what, *self.words))
 
     def read(self, name: str, raw: object) -> Any:
         """Turns text (or a value from a notebook) into a checked value.
@@ -60,6 +63,8 @@ class Option:
         Raises:
             UsageError: it is no such value or out of range.
         """
+        if raw in self.words:
+            return raw
         try:
             value = _PARSERS[type(self.default)](raw)
         except (ValueError, TypeError, OverflowError):

@@ -92,7 +92,8 @@ def require_same_data(journal: Journal, data: Dataset) -> None:
 
 def same_threads(journal: Journal, config: RuntimeConfig) -> RuntimeConfig:
     """Left to itself, a run computes on as many threads as before it was stopped."""
-    return config if config.threads else replace(config, threads=int(journal.started["computing"]["threads"]))
+    chosen = config.threads not in (0, "auto")
+    return config if chosen else replace(config, threads=int(journal.started["computing"]["threads"]))
 
 
 def tell_differences(journal: Journal, runtime: Runtime) -> None:

@@ -25,7 +25,7 @@ from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store
+from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store, settled_tags
 
 
 def run_teacher(config: TeacherConfig) -> Trained:
@@ -73,9 +73,10 @@ def run_study(config: StudyConfig) -> Comparison:
     plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
     with (
         session.begun(teacher=known) as outbox,
-        Run(outbox, "study", f"study {data.name}", tags=data_tags(data)) as study,
+        Run(outbox, "study", f"study {data.name}", tags=data_tags(data) | settled_tags(runtime)) as study,
     ):
-        study.params({name: value for name, value in logged(config).items() if not (known and name in TEACHER_OPTIONS)})
+        params = logged(config) | runtime.settled
+        study.params({name: value for name, value in params.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)

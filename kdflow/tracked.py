@@ -26,7 +26,7 @@ from kdflow.progress import TrainingProgress
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
 from kdflow.teacher import Teacher
-from kdflow.tracking import Outbox, Run, data_tags
+from kdflow.tracking import Outbox, Run, data_tags, settled_tags
 from kdflow.train import Step, fit
 
 BARELY_ABOVE_CHANCE = 1.2
@@ -97,7 +97,7 @@ def run_cohort(
     size = f"{cost.parameters(model):,} parameters, {cost.forward_flops(model) / 1e6:.1f} MFLOP an image"
     say(f"{plans[0].role} {plans[0].config.model}: {size}")
     with ExitStack() as open_runs:
-        runs = [open_runs.enter_context(_open_run(plan, data, outbox, teacher, parent)) for plan in plans]
+        runs = [open_runs.enter_context(_open_run(plan, data, runtime, outbox, teacher, parent)) for plan in plans]
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
                 _describe(run, plan, data, runtime)
@@ -105,15 +105,17 @@ def run_cohort(
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
-def _open_run(plan: Plan, data: Dataset, outbox: Outbox, teacher: Teacher | None, parent: Run | None) -> Run:
-    tags = data_tags(data)
+def _open_run(
+    plan: Plan, data: Dataset, runtime: Runtime, outbox: Outbox, teacher: Teacher | None, parent: Run | None
+) -> Run:
+    tags = data_tags(data) | settled_tags(runtime)
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> None:
-    run.params(logged(plan.config))
+    run.params(logged(plan.config) | runtime.settled)
     run.dataset(data)
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})

@@ -6,7 +6,7 @@ from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
 from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
-from kdflow.tracking.run import Run, data_tags, reopen
+from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
 from kdflow.tracking.store import quiet, require_same_store, require_store, uri
 
 Runs = InStore | Kept
@@ -29,5 +29,6 @@ __all__ = [
     "reopen",
     "require_same_store",
     "require_store",
+    "settled_tags",
     "uri",
 ]

@@ -24,10 +24,17 @@ from kdflow.tracking.store import chosen_experiment, client, reported, require_s
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from kdflow.runtime import Runtime
+
 
 def data_tags(data: Dataset) -> dict[str, str]:
     """The tags by which runs and models of the same data and split are known."""
     return {"kdflow.data": data.name, "kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}
+
+
+def settled_tags(runtime: "Runtime") -> dict[str, str]:
+    """The tags that say on what a run computed; where `mlflow run` made the params, those may say `auto` or 0."""
+    return {f"kdflow.{name}": show(value) for name, value in runtime.settled.items()}
 
 
 @reported

@@ -222,3 +222,11 @@ def test_one_data_set_can_be_asked_for(find):
 def test_nothing_to_compare_is_one_line_that_says_how_to_begin(find, records):
     with pytest.raises(KdflowError, match="kdflow study"):
         find(*records)
+
+
+def test_what_mlflow_run_logged_as_auto_is_what_it_came_to_mean(find):
+    settled = student("a", "1", params={"precision": "bf16"}, tags={"kdflow.precision": "bf16"})
+    by_mlflow_run = student("b", "0", params={"precision": "auto"}, tags={"kdflow.precision": "bf16"})
+    in_fp32 = student("c", "1", params={"precision": "auto"}, tags={"kdflow.precision": "fp32"})
+    found = find(by_mlflow_run, settled, in_fp32, teacher())
+    assert [row.run_id for row in found.rows] == ["t", "a", "b"]
