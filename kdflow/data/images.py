@@ -117,9 +117,16 @@ def _pixels(item: Item, *, resize: bool) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """The pixels of an image as they are stored."""
-    # By way of RGBA, as Pillow warns about palettes with transparency otherwise.
-    return (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
+    """The pixels of an image as they are stored, on white where they are transparent.
+
+    The colour under a transparent pixel is seen by nobody: where it is black, as drawing programs leave it, a black
+    drawing would become a black square.
+    """
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("RGB")
 
 
 def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
