@@ -89,11 +89,10 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.text(report.markdown(comparison), "comparison.md")
         run.text(report.csv_text(comparison), "comparison.csv")
         run.text(report.json_text(comparison), "comparison.json")
-        run.figure(report.loss_curves(drawn), "loss_curves.png")
-        run.figure(report.accuracy_bars(drawn), "accuracy.png")
-        figures = {"Loss curves": "loss_curves.png", "Final accuracies": "accuracy.png"}
-        shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
-        run.text(page(comparison, shown), "comparison.html")
+        curves, bars = report.png(report.loss_curves(drawn)), report.png(report.accuracy_bars(drawn))
+        run.image(curves, "loss_curves.png")
+        run.image(bars, "accuracy.png")
+        run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
     console.print(report.table(comparison))
     say(f"Table and figures: {run.artifacts / 'comparison.html'}")
     say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")

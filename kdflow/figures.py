@@ -1,15 +1,18 @@
-"""Figures of a comparison or of one run. They need no display and leave matplotlib's global state alone."""
+"""Figures of a comparison or of one run. They need no display and no backend, and leave matplotlib's state alone."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdflow.drawing import as_it_comes, png
 from kdflow.lettering import drawable, run_labels, wrapped
 from kdflow.rows import Comparison, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = ["accuracy_bars", "loss_curves", "png", "run_curves"]
 
 # Red, yellow and blue are Paul Tol's high-contrast scheme: distinct to colour-blind readers and in greyscale print.
 RED, YELLOW, BLUE, GREY = "#bb5566", "#ddaa33", "#004488", "#4d4d4d"
@@ -20,6 +23,7 @@ SPLITS = ("train", "validation", "test")
 WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
 
 
+@as_it_comes()
 def loss_curves(comparison: Comparison) -> "Figure":
     """Draws the training and validation losses of all runs over the epochs.
 
@@ -57,6 +61,7 @@ def loss_curves(comparison: Comparison) -> "Figure":
     return figure
 
 
+@as_it_comes()
 def accuracy_bars(comparison: Comparison) -> "Figure":
     """Draws the final accuracies of all runs as bars from 0 to 100 %, with the teacher's test accuracy as a line."""
     count = len(comparison.rows)
@@ -81,6 +86,7 @@ def accuracy_bars(comparison: Comparison) -> "Figure":
     return figure
 
 
+@as_it_comes()
 def run_curves(title: str, history: Mapping[str, Sequence[float]]) -> "Figure":
     """Draws the loss (left) and the accuracy (right) of one run, training and validation, over the epochs.
 

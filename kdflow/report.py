@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kdflow.figures import accuracy_bars, loss_curves, run_curves
+from kdflow.figures import accuracy_bars, loss_curves, png, run_curves
 from kdflow.rows import Comparison, Row
 from kdflow.text import plain
 
@@ -23,6 +23,7 @@ __all__ = [
     "json_text",
     "loss_curves",
     "markdown",
+    "png",
     "run_curves",
     "table",
     "units",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import files, preflight, teacher, tracking
+from kdflow import drawing, files, preflight, teacher, tracking
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.console import say
 from kdflow.data import Dataset, lasting_name, load
@@ -158,6 +158,7 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
         lambda: None if keeping.offline else tracking.require_store(),
+        drawing.require,
     )
     if journal and not keeping.offline:
         tracking.reopen(journal)

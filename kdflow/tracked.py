@@ -177,7 +177,8 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
         say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
-    run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
+    curves = report.run_curves(f"{run.name}, {data.name}", run.history(CURVES))
+    run.image(report.png(curves), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(tracking.WEIGHTS_FOLDER)

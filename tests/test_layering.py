@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 RANKS = {
     **dict.fromkeys(["__init__", "errors", "rows", "process", "text"], 0),
     **dict.fromkeys(
-        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
+        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "drawing", "entries"], 1
     ),
-    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders"], 2),
+    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders", "lettering"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
@@ -40,7 +40,7 @@ HOMES = {
     "mlflow": {"tracking"},
     "click": {"cli"},
     "rich": {"console", "progress", "report", "catalogue"},
-    "matplotlib": {"figures", "lettering"},
+    "matplotlib": {"drawing", "figures", "lettering"},
 }
 ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "weights", "files"]
 ENGINE += ["distillers", "models", "data"]

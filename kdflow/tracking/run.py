@@ -3,10 +3,9 @@
 import json
 import os
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
@@ -20,9 +19,6 @@ from kdflow.stopping import Stopped
 from kdflow.text import redact
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.store import chosen_experiment, client, reported, require_same_store
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def data_tags(data: Dataset) -> dict[str, str]:
@@ -166,12 +162,10 @@ class Run:
             )
         self._write("inputs", datasets=datasets)
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Saves a matplotlib figure as an artifact; a run that finished before keeps the one that it has."""
+    def image(self, content: bytes, name: str) -> None:
+        """Saves a drawn figure as an artifact; a run that finished before keeps the one that it has."""
         if not self.finished:
-            drawn = BytesIO()
-            figure.savefig(drawn, format=Path(name).suffix.removeprefix("."))
-            self._file(name, drawn.getvalue())
+            self._file(name, content)
 
     def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact; a run that finished before keeps the one that it has."""
