@@ -15,6 +15,7 @@ from kdflow.journal import DIVERGED
 from kdflow.options import show
 from kdflow.page import page
 from kdflow.rows import CURVES, Comparison, Row
+from kdflow.terminal import Shown
 from kdflow.tracking import Outbox, Record, Run, Runs
 
 DRAWN = 30
@@ -74,7 +75,8 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
     rows = _rows(teacher, chosen, runs)
     if len(rows) > DRAWN:
         footnotes.append(f"Figures show the {DRAWN} newest runs of {len(rows)}.")
-    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes))
+    validation = reference.tags.get("kdflow.validation", "")  # the same for all, as the split is
+    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes), validation)
 
 
 def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | None = None) -> Comparison:
@@ -89,12 +91,11 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.text(report.markdown(comparison), "comparison.md")
         run.text(report.csv_text(comparison), "comparison.csv")
         run.text(report.json_text(comparison), "comparison.json")
-        run.figure(report.loss_curves(drawn), "loss_curves.png")
-        run.figure(report.accuracy_bars(drawn), "accuracy.png")
-        figures = {"Loss curves": "loss_curves.png", "Final accuracies": "accuracy.png"}
-        shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
-        run.text(page(comparison, shown), "comparison.html")
-    console.print(report.table(comparison))
+        curves, bars = report.png(report.loss_curves(drawn)), report.png(report.accuracy_bars(drawn))
+        run.image(curves, "loss_curves.png")
+        run.image(bars, "accuracy.png")
+        run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
+    console.print(Shown(comparison))
     say(f"Table and figures: {run.artifacts / 'comparison.html'}")
     say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
     return comparison

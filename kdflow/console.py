@@ -4,7 +4,8 @@ from rich.console import Console
 
 from kdflow.text import plain
 
-console = Console(soft_wrap=True, highlight=False)
+# In a notebook it writes text as anywhere else: rich would make a block of HTML of each line.
+console = Console(soft_wrap=True, highlight=False, force_jupyter=False)
 
 
 def say(text: str) -> None:

@@ -79,6 +79,7 @@ class Comparison:
         split_digest: Of the validation split.
         rows: The teacher, if there is one, then students by falling alpha.
         footnotes: Sentences on what was left out.
+        validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
     """
 
     dataset: str
@@ -86,3 +87,4 @@ class Comparison:
     split_digest: str
     rows: tuple[Row, ...]
     footnotes: tuple[str, ...]
+    validation: str = ""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import files, preflight, teacher, tracking
+from kdflow import drawing, files, preflight, teacher, tracking
+from kdflow.columns import validation_note
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
 from kdflow.console import say
 from kdflow.data import Dataset, lasting_name, load
@@ -158,6 +159,7 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
         lambda: None if keeping.offline else tracking.require_store(),
+        drawing.require,
     )
     if journal and not keeping.offline:
         tracking.reopen(journal)
@@ -166,6 +168,8 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
         f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}"
     )
+    if data.validation:
+        say(validation_note(data.validation))
     if journal:
         require_same_data(journal, data)
         tell_differences(journal, runtime)

@@ -108,7 +108,7 @@ def run_cohort(
 def _open_run(
     plan: Plan, data: Dataset, runtime: Runtime, outbox: Outbox, teacher: Teacher | None, parent: Run | None
 ) -> Run:
-    tags = data_tags(data) | settled_tags(runtime)
+    tags = data_tags(data) | settled_tags(runtime) | {"kdflow.validation": data.validation}
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
@@ -179,7 +179,8 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
         say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
-    run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
+    curves = report.run_curves(f"{run.name}, {data.name}", run.history(CURVES), validation=data.validation)
+    run.image(report.png(curves), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(tracking.WEIGHTS_FOLDER)

@@ -15,18 +15,17 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 
 # A room imports only rooms of lower rank.
 RANKS = {
-    **dict.fromkeys(["__init__", "errors", "rows", "process", "text"], 0),
-    **dict.fromkeys(
-        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
-    ),
-    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
+    **dict.fromkeys(["__init__", "errors", "process", "text"], 0),
+    **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
+    **dict.fromkeys(["drawing", "entries", "columns"], 1),
+    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders", "rows"], 2),
+    **dict.fromkeys(["data", "runtime", "schedules", "journal", "lettering"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
     **dict.fromkeys(["taught", "resume", "preflight"], 6),
     "cohort": 7,
     "train": 8,
-    **dict.fromkeys(["teacher", "figures", "progress"], 9),
+    **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),
     **dict.fromkeys(["report", "catalogue"], 10),
     "page": 11,
     **dict.fromkeys(["compare", "started"], 12),
@@ -39,12 +38,12 @@ RANKS = {
 HOMES = {
     "mlflow": {"tracking"},
     "click": {"cli"},
-    "rich": {"console", "progress", "report", "catalogue"},
-    "matplotlib": {"figures", "lettering"},
+    "rich": {"console", "progress", "terminal", "catalogue"},
+    "matplotlib": {"drawing", "figures", "lettering"},
 }
 ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "weights", "files"]
 ENGINE += ["distillers", "models", "data"]
-SURFACE = ["tracking", "study", "compare", "report", "page", "figures", "progress", "teacher", "cli"]
+SURFACE = ["tracking", "study", "compare", "report", "page", "terminal", "figures", "progress", "teacher", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 each_file = pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in FILES])

@@ -38,6 +38,7 @@ class Dataset:
         mirrored: Whether a mirror image keeps its label.
         digest: Identifies all images and labels, before the split.
         split_digest: Identifies which images validate, and how they are drawn.
+        validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Dataset:
     mirrored: bool
     digest: str
     split_digest: str
+    validation: str = ""
 
 
 def load(config: DataConfig) -> Dataset:
@@ -81,7 +83,12 @@ def load(config: DataConfig) -> Dataset:
         mirrored,
         raw.digest(),
         split_digest,
+        _validation(augmented=config.augment_val, mirrored=mirrored),
     )
+
+
+def _validation(*, augmented: bool, mirrored: bool) -> str:
+    return ("cropped and mirrored" if mirrored else "cropped") if augmented else ""
 
 
 def split_indices(labels: Tensor, config: DataConfig, classes: Sequence[str]) -> tuple[Tensor, Tensor]:

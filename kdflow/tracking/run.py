@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,8 +21,6 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.store import chosen_experiment, client, reported, require_same_store
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from kdflow.runtime import Runtime
 
 
@@ -173,12 +170,10 @@ class Run:
             )
         self._write("inputs", datasets=datasets)
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Saves a matplotlib figure as an artifact; a run that finished before keeps the one that it has."""
+    def image(self, content: bytes, name: str) -> None:
+        """Saves a drawn figure as an artifact; a run that finished before keeps the one that it has."""
         if not self.finished:
-            drawn = BytesIO()
-            figure.savefig(drawn, format=Path(name).suffix.removeprefix("."))
-            self._file(name, drawn.getvalue())
+            self._file(name, content)
 
     def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact; a run that finished before keeps the one that it has."""

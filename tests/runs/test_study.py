@@ -216,3 +216,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
     counted_only = 2  # how many images there are: for the screen and for the lineage
     assert reads.count(["final"]) == 1
     assert reads.count([]) == counted_only
+
+
+def test_a_study_knows_how_its_validation_images_were_drawn(study):
+    assert study.validation == "cropped", "digits are never mirrored"
