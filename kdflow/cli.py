@@ -1,6 +1,5 @@
 """The command line: options from the configs, one call into `study`, errors as one line and an exit code."""
 
-import os
 import signal
 import sys
 import traceback
@@ -96,7 +95,7 @@ def _stopped_options(kind: str, config: Any, given: dict[str, str]) -> Any:
     """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
     from kdflow.resume import options_of_stopped_run
 
-    if "MLFLOW_RUN_ID" in os.environ:
+    if given.keys() >= options(config).keys():
         given = {name: text for name, text in given.items() if configure(config, **{name: text}) != config}
     return options_of_stopped_run(kind, config, given)
 

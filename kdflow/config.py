@@ -5,7 +5,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from kdflow.errors import UsageError
-from kdflow.options import Option, Value, flag, option
+from kdflow.options import Option, Value, flag, option, show
 
 
 class Checked:
@@ -117,6 +117,11 @@ STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 def flat(config: Checked) -> dict[str, Value]:
     """All values of a config by flat name."""
     return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
+
+
+def texts(config: Checked) -> dict[str, str]:
+    """All values of a config by flat name, as they would be typed."""
+    return {name: show(value) for name, value in flat(config).items()}
 
 
 def logged(config: Checked) -> dict[str, Value]:

@@ -10,12 +10,11 @@ from typing import Generic, TypeVar
 
 from kdflow import drawing, files, preflight, teacher, tracking
 from kdflow.columns import validation_note
-from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
+from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.console import say
 from kdflow.data import Dataset, lasting_name, load
 from kdflow.errors import DivergedError, KdflowError
 from kdflow.journal import DIVERGED, Journal
-from kdflow.options import show
 from kdflow.resume import (
     computing,
     require_same_data,
@@ -28,7 +27,7 @@ from kdflow.runtime import Runtime, require_device, resolve
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
 from kdflow.text import redact
-from kdflow.tracking import Outbox, Runs, data_tags
+from kdflow.tracking import Outbox, Runs, Surroundings, data_tags
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
 LAST_WORDS = 5.0
@@ -45,6 +44,7 @@ class Session(Generic[Config]):
         data: What it sees.
         runtime: On what it computes.
         journal: Of the command that is gone on with; None for a new one.
+        around: What its own run finds.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Session(Generic[Config]):
     data: Dataset
     runtime: Runtime
     journal: Journal | None
+    around: Surroundings
 
     @property
     def runs(self) -> Runs:
@@ -78,20 +79,24 @@ class Session(Generic[Config]):
         Args:
             teacher: That was found.
         """
-        config = {name: show(value) for name, value in flat(self.config).items()}
+        config = texts(self.config)
         facts = {
             "config": config | {"dataset": lasting_name(config["dataset"])},
             "teacher": teacher.run_id if teacher else "",
             "data": data_tags(self.data),
             "computing": computing(self.runtime),
         }
-        with begun(self.kind, self.config.keeping, facts, self.journal) as outbox:
+        with begun(self.kind, self.config.keeping, facts, self.around, self.journal) as outbox:
             yield outbox
 
 
 @contextmanager
 def begun(
-    kind: str, keeping: KeepingConfig, facts: Mapping[str, object], stopped: Journal | None = None
+    kind: str,
+    keeping: KeepingConfig,
+    facts: Mapping[str, object],
+    around: Surroundings,
+    stopped: Journal | None = None,
 ) -> Iterator[Outbox]:
     """Within this, a command has a journal; a failure leaves it as it is and says how to go on.
 
@@ -99,6 +104,7 @@ def begun(
         kind: "teacher", "student", "study" or "compare".
         keeping: Where to keep it.
         facts: What going on needs to know.
+        around: What its own run finds.
         stopped: The journal of a command that is gone on with.
 
     Raises:
@@ -108,7 +114,7 @@ def begun(
     store = {"store": redact(tracking.uri())}
     journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store})
     with journal.locked():
-        outbox = Outbox(journal, offline=keeping.offline)
+        outbox = Outbox(journal, offline=keeping.offline, around=around)
         try:
             outbox.tell()
             with _full_disk_told(journal.folder):
@@ -139,8 +145,13 @@ def _full_disk_told(folder: Path) -> Iterator[None]:
         raise files.unwritable(folder, error, needed=1) from error
 
 
-def prepare(kind: str, config: Config) -> Session[Config]:
+def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Config]:
     """Checks what can be checked before any work, reads the data, and finds what is gone on with.
+
+    Args:
+        kind: "teacher", "student" or "study".
+        config: Its options.
+        nested: Whether its own run is nested in the active run of MLflow.
 
     Raises:
         UsageError: other options are given than those of the run that is gone on with.
@@ -149,6 +160,7 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
+    around = tracking.surroundings(texts(config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         require_same_options(journal, config)
@@ -158,7 +170,7 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         lambda: files.require_writable(Path(keeping.runs_dir), option="--runs-dir"),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
-        lambda: None if keeping.offline else tracking.require_store(),
+        lambda: None if keeping.offline else require_tracking(around),
         drawing.require,
     )
     if journal and not keeping.offline:
@@ -173,7 +185,21 @@ def prepare(kind: str, config: Config) -> Session[Config]:
     if journal:
         require_same_data(journal, data)
         tell_differences(journal, runtime)
-    return Session(kind, config, data, runtime, journal)
+    return Session(kind, config, data, runtime, journal, around)
+
+
+def require_tracking(around: Surroundings, *remedy: str) -> None:
+    """Makes sure that the store can be used, and so can the runs that the environment names.
+
+    Args:
+        around: What the command's own run finds.
+        remedy: What to do if the store cannot be used.
+
+    Raises:
+        TrackingError: see `require_store` and `require_surroundings`.
+    """
+    tracking.require_store(*remedy)
+    tracking.require_surroundings(around)
 
 
 def readable(runs_dir: str, *, offline: bool) -> Runs:

@@ -15,6 +15,7 @@ from kdflow.config import (
     TeacherConfig,
     flat,
     logged,
+    texts,
 )
 from kdflow.console import say
 from kdflow.data import Dataset
@@ -22,20 +23,24 @@ from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
 from kdflow.rows import Comparison
-from kdflow.started import begun, prepare, readable
+from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store, settled_tags
+from kdflow.tracking import Outbox, Run, Runs, data_tags, settled_tags, surroundings
 
 
-def run_teacher(config: TeacherConfig) -> Trained:
+def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
     """Trains, evaluates, logs and registers a teacher.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("teacher", config)
+    session = prepare("teacher", config, nested=nested)
     plan = _plan_teacher(session.config, session.data)
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
@@ -43,14 +48,18 @@ def run_teacher(config: TeacherConfig) -> Trained:
     return trained
 
 
-def run_student(config: StudentConfig) -> Trained:
+def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     """Trains, evaluates, logs and registers a student; at alpha = 1 no teacher is looked for.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("student", config)
+    session = prepare("student", config, nested=nested)
     plan = _plan_student(session.config, session.data)
     teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
@@ -59,14 +68,18 @@ def run_student(config: StudentConfig) -> Trained:
     return trained
 
 
-def run_study(config: StudyConfig) -> Comparison:
+def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
     """Trains a teacher (unless one is named), then all students in one pass, and compares them, as nested runs.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("study", config)
+    session = prepare("study", config, nested=nested)
     data, runtime = session.data, session.runtime
     students = [_plan_student(student, data) for student in config.student_configs()]
     known = session.find_teacher(config.teacher) if config.teacher else None
@@ -85,17 +98,22 @@ def run_study(config: StudyConfig) -> Comparison:
         return compare.log(comparison, outbox, runs, parent=study)
 
 
-def run_compare(config: CompareConfig) -> Comparison:
+def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     """Compares finished runs and logs tables and figures as a run of its own.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
+    around = surroundings(texts(config), nested=nested)
     if not config.keeping.offline:
-        require_store("look at what is kept here with --offline")
+        require_tracking(around, "look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
-    with begun("compare", config.keeping, {}) as outbox:
+    with begun("compare", config.keeping, {}, around) as outbox:
         return compare.log(comparison, outbox, runs)
 
 

@@ -8,6 +8,7 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
 from kdflow.tracking.store import quiet, require_same_store, require_store, uri
+from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
 
 Runs = InStore | Kept
 """Where runs are read from."""
@@ -21,6 +22,7 @@ __all__ = [
     "Record",
     "Run",
     "Runs",
+    "Surroundings",
     "close",
     "data_tags",
     "open_runs",
@@ -29,6 +31,8 @@ __all__ = [
     "reopen",
     "require_same_store",
     "require_store",
+    "require_surroundings",
     "settled_tags",
+    "surroundings",
     "uri",
 ]

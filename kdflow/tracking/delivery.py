@@ -11,8 +11,8 @@ from kdflow.journal import Journal
 from kdflow.run_folders import KEY
 from kdflow.tracking.models import register
 from kdflow.tracking.store import client, experiment_id
+from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 
-KEY_TAG = "kdflow.key"
 # Tags whose values are runs: keys of journals until the store has given them ids.
 RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id")
 
@@ -23,16 +23,23 @@ def deliver(entry: Entry, journal: Journal) -> None:
 
 
 def _create(entry: Entry, journal: Journal) -> None:
-    key = entry["run"]
+    """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
+    key, name = entry["run"], entry["name"]
     tags = {name: _translated(name, value, journal) for name, value in entry["tags"].items()} | {KEY_TAG: key}
-    if entry["adopt"]:
-        journal.ids[key] = entry["adopt"]
-        client().update_run(entry["adopt"], name=entry["name"])
-        _tag(entry["adopt"], tags)
+    around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
+    if run := claimed(around, key):
+        journal.ids[key] = run.info.run_id
+        name = run.info.run_name if is_named_by_user(run) else around.name or name
+        client().update_run(run.info.run_id, "RUNNING", name)
+        _tag(run.info.run_id, tags)
         return
-    experiment = experiment_id(entry["experiment"])
+    if parent := parent_of(around, key):
+        experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
+    else:
+        experiment = experiment_id(entry["experiment"])
     known = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    run = known[0] if known else client().create_run(experiment, entry["time"], tags, entry["name"])
+    made = entry.get("made", {}) | tags
+    run = known[0] if known else client().create_run(experiment, entry["time"], made, around.name or name)
     journal.ids[key] = run.info.run_id
 
 

@@ -25,6 +25,7 @@ from kdflow.tracking.store import (
     says_not_there,
     uri,
 )
+from kdflow.tracking.surroundings import KEY_TAG
 
 PAGE = 1000
 
@@ -108,7 +109,7 @@ def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Mlflow
 
 
 def _record(run: MlflowRun) -> Record:
-    params = {name: value.strip("'") for name, value in run.data.params.items()}
+    params = {name: value.strip("'") for name, value in run.data.params.items() if name != KEY_TAG}
     steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
     return Record(
         run.info.run_id,

@@ -14,6 +14,7 @@ from kdflow.journal import Journal
 from kdflow.text import redact
 from kdflow.tracking.delivery import deliver
 from kdflow.tracking.store import bounded, failure, impatient, require_unlocked, uri
+from kdflow.tracking.surroundings import Surroundings
 
 EPOCH_PATIENCE = 5.0
 """Seconds that an epoch may wait for the store, all together."""
@@ -31,11 +32,19 @@ class Outbox:
     Args:
         journal: Of the command.
         offline: Tell nothing; `kdflow sync` will.
+        around: What the command's own run finds.
     """
 
-    def __init__(self, journal: Journal, *, offline: bool = False) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        offline: bool = False,
+        around: Surroundings = Surroundings(),  # noqa: B008 - frozen
+    ) -> None:
         self.journal = journal
         self.offline = offline
+        self.around = around
         self._trouble: str | None = None
         self._next_attempt = 0.0
         self._end_patience = END_PATIENCE

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,6 +20,7 @@ from kdflow.stopping import Stopped
 from kdflow.text import redact
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.store import chosen_experiment, client, reported, require_same_store
+from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
 
 if TYPE_CHECKING:
     from kdflow.runtime import Runtime
@@ -38,6 +40,8 @@ def settled_tags(runtime: "Runtime") -> dict[str, str]:
 def reopen(journal: Journal) -> None:
     """Makes sure that a run can be gone on with, and says in the run that `mlflow run` made for this what it does.
 
+    Any other run that the environment names is left as it is.
+
     Raises:
         KdflowError: the run is deleted.
         TrackingError: the store cannot be used, or does not know the run.
@@ -46,8 +50,9 @@ def reopen(journal: Journal) -> None:
         require_same_store(journal.started["store"])
     if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
         raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
-    if made := os.environ.pop("MLFLOW_RUN_ID", None):
-        client().update_run(made, name=f"resume {journal.id}")
+    if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_to_resume(run := client().get_run(made)):
+        if not is_named_by_user(run):
+            client().update_run(made, name=f"resume {journal.id}")
         tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id, "kdflow.process": process.identity()}
         client().log_batch(made, tags=[RunTag(tag, value) for tag, value in tags.items()])
 
@@ -62,7 +67,8 @@ class Run:
         outbox: Of the command.
         role: "teacher", "student", "study" or "compare".
         name: Shown in the MLflow UI.
-        parent: The run in which this one is nested. Without one, a run that `mlflow run` has already made is used.
+        parent: The run of the same command in which this one is nested. Without one, this is the command's own run,
+            which finds what `Surroundings` says.
         tags: More tags.
     """
 
@@ -89,10 +95,12 @@ class Run:
         own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
         if parent:
             own |= {"mlflow.parentRunId": parent.key, "kdflow.study_id": parent.key}
-        adopted = None if parent else os.environ.pop("MLFLOW_RUN_ID", None)
+        around = Surroundings() if parent else outbox.around
+        if around.named:
+            os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow itself does: what else is begun here is another run
         # A run that `mlflow run` made has been told already where it comes from.
-        tags = own if adopted else {tag: redact(value) for tag, value in resolve_tags(own).items()}
-        self._write("create", name=name, tags=tags, adopt=adopted, experiment=chosen_experiment())
+        made = {tag: redact(value) for tag, value in resolve_tags({}).items()}
+        self._write("create", name=name, tags=own, made=made, around=asdict(around), experiment=chosen_experiment())
 
     def __enter__(self) -> Self:
         return self
