@@ -95,8 +95,8 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
         run.text(page(comparison, shown), "comparison.html")
     console.print(report.table(comparison))
-    say(f"Table and figures: {run.artifacts / 'comparison.html'}")
-    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
+    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}", vital=True)
     return comparison
 
 

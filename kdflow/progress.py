@@ -6,7 +6,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kdflow.console import console, say
+from kdflow.console import console, is_hushed, say
 from kdflow.train import Epoch, Step
 
 REFRESHES_PER_EPOCH = 50
@@ -31,7 +31,7 @@ class TrainingProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[now]}"),
         ]
-        shown = console.is_terminal
+        shown = console.is_terminal and not is_hushed()
         self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown)
         self._bar = self._bars.add_task(title, total=None, now="")
 
@@ -44,7 +44,7 @@ class TrainingProgress:
 
     def step(self, step: Step) -> None:
         """Moves the bar now and then; on CUDA without the running loss, as reading it would make the device wait."""
-        if not console.is_terminal or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
+        if self._bars.disable or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
             return
         self._bars.update(
             self._bar,
