@@ -23,7 +23,7 @@ WITHOUT_SECRETS = -e 's|://.*@|://|' -e 's|[?].*||'
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock audit clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -65,6 +65,9 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 	awk -F '==' 'NR == FNR { sub(/ .*/, "", $$2); pin[$$1] = $$2; next } \
 		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
+
+catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change to data sets, models or distillers
+	@$(BIN)/python -c 'from kdflow.catalogue import keep; keep()'
 
 # Without --strict, packages that the advisories could not be asked about would count as sound.
 audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here

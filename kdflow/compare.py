@@ -96,8 +96,8 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.image(bars, "accuracy.png")
         run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
     console.print(Shown(comparison))
-    say(f"Table and figures: {run.artifacts / 'comparison.html'}")
-    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
+    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}", vital=True)
     return comparison
 
 

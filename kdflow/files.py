@@ -36,6 +36,18 @@ def write(path: Path, content: bytes) -> None:
         raise unwritable(path.parent, error, needed=len(content)) from error
 
 
+def require_working_folder() -> None:
+    """Makes sure that the working directory is there, which much hangs on.
+
+    Raises:
+        KdflowError: it was deleted.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise KdflowError("the working directory was deleted: go to another one") from error
+
+
 def require_writable(folder: Path, *, option: str) -> None:
     """Makes sure that a folder takes files, or can be made; nothing is left behind.
 

@@ -22,7 +22,7 @@ from typing import Any, Self, TextIO
 
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
-from kdflow.console import say
+from kdflow.console import warn
 from kdflow.entries import Entries
 from kdflow.errors import KdflowError
 from kdflow.run_folders import KEY, folders, read_delivered, read_json, read_lines
@@ -105,7 +105,7 @@ class Journal(Entries):
             try:
                 yield cls(folder)
             except KdflowError as error:
-                say(f"Warning: passed over: {error}")
+                warn(f"passed over: {error}")
 
     @property
     def id(self) -> str:
@@ -193,7 +193,7 @@ class Journal(Entries):
         note = {"count": self.delivered, "ids": self.ids, "addresses": self.addresses}
         part = self.folder / f"delivered.json{files.PART}"
         with suppress(OSError):
-            part.write_text(json.dumps(note, indent=2) + "\n")
+            part.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
             os.replace(part, self.folder / "delivered.json")
 
     @contextmanager
@@ -219,7 +219,7 @@ class Journal(Entries):
 
     def _lock(self) -> TextIO:
         try:
-            return (self.folder / "lock").open("a+")
+            return (self.folder / "lock").open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise files.unwritable(self.folder, error, needed=1) from error
 

@@ -23,6 +23,8 @@ class Option:
         choices: The only texts allowed.
         words: Texts allowed in place of a number.
         incidental: Whether it says where a run finds or computes things, and not what it computes.
+        metavar: What stands for its value in `--help` where the type alone says too little, such as "PATH".
+        group: The heading of `--help` under which it stands, such as "method".
     """
 
     default: Value
@@ -33,6 +35,15 @@ class Option:
     choices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     incidental: bool = False
+    metavar: str = ""
+    group: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What stands for its value in `--help`."""
+        if self.choices:
+            return f"[{'|'.join(self.choices)}]"
+        return self.metavar or _KINDS[type(self.default)]
 
     @property
     def allowed(self) -> str:
@@ -145,6 +156,7 @@ def _read_floats(raw: object) -> tuple[float, ...]:
     return numbers
 
 
+_KINDS = {bool: "[true|false]", int: "INTEGER", float: "NUMBER", str: "TEXT", tuple: "NUMBER,NUMBER,..."}
 _PARSERS: dict[type, Callable[[object], Value]] = {
     bool: _read_bool,
     int: _read_int,

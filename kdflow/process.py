@@ -4,6 +4,7 @@ It settles how threads wait, how freed memory is kept, what MLflow may load and 
 """
 
 import ctypes
+import getpass
 import os
 import socket
 from pathlib import Path
@@ -21,7 +22,17 @@ def prepare() -> None:
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password that a store's address may hold
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    _name_user()
     _keep_freed_memory()
+
+
+def _name_user() -> None:
+    """A container may run as a user that has no name, for which MLflow and torch would ask in vain."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = f"user-{os.getuid()}"
 
 
 def identity() -> str:
@@ -53,7 +64,7 @@ def _host() -> str:
 def _beginning(pid: int) -> str:
     """When a process began, in ticks since the machine did; "-" where the system does not say, "" of a dead one."""
     try:
-        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *facts = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     except OSError:
         return "-"
     return "" if state == "Z" else facts[18]

@@ -6,7 +6,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kdflow.console import console, say
+from kdflow.console import console, is_hushed, say
 from kdflow.notebook import NotebookBar, in_notebook
 from kdflow.train import Epoch, Step
 
@@ -33,7 +33,7 @@ class TrainingProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[now]}"),
         ]
-        shown = console.is_terminal and not self._page
+        shown = console.is_terminal and not self._page and not is_hushed()
         self._bars = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown)
         self._bar = self._bars.add_task(title, total=None, now="")
 
@@ -48,7 +48,7 @@ class TrainingProgress:
 
     def step(self, step: Step) -> None:
         """Moves the bar now and then; on CUDA without the running loss, as reading it would make the device wait."""
-        if not (self._page or console.is_terminal) or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
+        if not (self._page or not self._bars.disable) or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
             return
         title = f"{self._title} epoch {self._epoch}/{self._epochs}"
         now = "" if step.sums.is_cuda else _so_far(step)

@@ -110,7 +110,7 @@ def require_device(config: RuntimeConfig) -> None:
 def cpu_name() -> str:
     """The processor as the system calls it, and what torch makes of it."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
     return f"{model} ({torch.backends.cpu.get_cpu_capability()})"
 

@@ -12,18 +12,12 @@ from kdflow import drawing, files, preflight, teacher, tracking
 from kdflow.columns import validation_note
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.console import say
-from kdflow.data import Dataset, lasting_name, load
+from kdflow.data import Dataset, lasting_name, load, require_known
 from kdflow.errors import DivergedError, KdflowError
 from kdflow.journal import DIVERGED, Journal
-from kdflow.resume import (
-    computing,
-    require_same_data,
-    require_same_options,
-    same_threads,
-    stopped_run,
-    tell_differences,
-)
+from kdflow.resume import computing, require_same_data, same_threads, tell_differences
 from kdflow.runtime import Runtime, require_device, resolve
+from kdflow.stopped import require_same_options, stopped_run
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
 from kdflow.text import redact
@@ -131,7 +125,7 @@ def begun(
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
-            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.")
+            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.", vital=True)
 
 
 @contextmanager
@@ -168,6 +162,7 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         journal.require_unused()
     preflight.require(
         lambda: files.require_writable(Path(keeping.runs_dir), option="--runs-dir"),
+        lambda: require_known(config.data),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
         lambda: None if keeping.offline else require_tracking(around),

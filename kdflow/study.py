@@ -3,7 +3,7 @@
 import shlex
 from contextlib import suppress
 
-from kdflow import compare, distillers, models
+from kdflow import compare, distillers, models, settings_file
 from kdflow.cohort import Member
 from kdflow.config import (
     TEACHER_OPTIONS,
@@ -18,7 +18,7 @@ from kdflow.config import (
     texts,
 )
 from kdflow.console import say
-from kdflow.data import Dataset
+from kdflow.data import Dataset, lasting_name
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
@@ -91,6 +91,9 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
         params = logged(config) | runtime.settled
         study.params({name: value for name, value in params.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
+        found = {"teacher": known.run_id} if known else {}
+        again = settings_file.text("study", config, dataset=lasting_name(config.data.dataset), **found)
+        study.text(again, "config.yaml")
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
         outbox.settle()

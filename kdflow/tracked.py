@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 import torchvision
 
-from kdflow import __version__, checkpoint, report, stopping, tracking, weights
+from kdflow import __version__, checkpoint, report, settings_file, stopping, tracking, weights
 from kdflow.cohort import Member
 from kdflow.config import Recipe, StudentConfig, TeacherConfig, logged
-from kdflow.console import say
-from kdflow.data import Dataset
+from kdflow.console import say, warn
+from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.evaluate import final_scores
 from kdflow.journal import DIVERGED
@@ -100,7 +100,7 @@ def run_cohort(
         runs = [open_runs.enter_context(_open_run(plan, data, runtime, outbox, teacher, parent)) for plan in plans]
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
-                _describe(run, plan, data, runtime)
+                _describe(run, plan, data, runtime, teacher)
             _train(plans, runs, data, recipe, runtime, teacher, outbox.journal.checkpoints / plans[0].role)
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
@@ -114,12 +114,14 @@ def _open_run(
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
 
 
-def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> None:
+def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
     run.params(logged(plan.config) | runtime.settled)
     run.dataset(data)
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
+    found = {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
+    run.text(settings_file.text(plan.role, plan.config, dataset=lasting_name(data.source), **found), "config.yaml")
 
 
 def _train(
@@ -136,7 +138,7 @@ def _train(
     kept, notices = checkpoint.load(checkpoints)
     history: list[list[dict[str, float]]] = kept["facts"]["history"] if kept else []
     for notice in notices:
-        say(f"Warning: {notice}")
+        warn(notice)
     if history:
         say(f"{plans[0].role}: going on after epoch {len(history)} of {recipe.epochs}")
     for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
@@ -172,13 +174,13 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     model, folder = plan.member.model, run.artifacts / tracking.WEIGHTS_FOLDER
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
-        say(f"{run.name}: finished before ({_outcome(run)})")
+        say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
         return Trained(run.id, model.eval(), run.address, run.scores)
     servable = Servable(model, data.mean, data.std)
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
-        say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
+        warn(f"{run.name} ended near chance; try a lower learning rate or a larger alpha")
     curves = report.run_curves(f"{run.name}, {data.name}", run.history(CURVES), validation=data.validation)
     run.image(report.png(curves), "loss_curves.png")
     folder.mkdir(exist_ok=True)
@@ -186,7 +188,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     run.artifact(tracking.WEIGHTS_FOLDER)
     run.register(tracking.registered_name(plan.role, data.name), tracking.WEIGHTS_FOLDER, _facts(plan, run.scores))
     run.close("FINISHED")
-    say(f"{run.name}: {_outcome(run)}")
+    say(f"{run.name}: {_outcome(run)}", vital=True)
     return Trained(run.id, model, run.address, run.scores)
 
 

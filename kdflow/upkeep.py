@@ -3,13 +3,12 @@
 import shutil
 from pathlib import Path
 
-from kdflow import process, tracking
+from kdflow import glance, process
 from kdflow.config import StoreConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
-from kdflow.tracking import Outbox
 
 
 def run_sync(config: StoreConfig) -> None:
@@ -25,6 +24,8 @@ def run_sync(config: StoreConfig) -> None:
     if not waiting:
         say(f"The store has everything that {runs_dir} keeps.")
         return
+    from kdflow import tracking  # it takes seconds to import, and here alone it is needed
+
     refused = 0
     for journal in waiting:
         tracking.require_store("start it, then run this again")
@@ -41,9 +42,11 @@ def run_sync(config: StoreConfig) -> None:
 
 
 def _tell(journal: Journal) -> None:
+    from kdflow import tracking
+
     if journal.ids:
         tracking.require_same_store(journal.started["store"])
-    Outbox(journal).require_told()
+    tracking.Outbox(journal).require_told()
     if journal.finished:
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
     if journal.status(journal.key) == "RUNNING":
@@ -68,6 +71,16 @@ def run_doctor(config: StoreConfig) -> None:
             say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
         if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
+    address = glance.store_address()
+    if glance.is_idle(address):
+        say(f"No run is open in {redact(address)}.")
+    else:
+        _close_open_runs()
+
+
+def _close_open_runs() -> None:
+    from kdflow import tracking
+
     open_runs = tracking.open_runs()
     for run in open_runs:
         alive = process.is_alive(run.process) if run.process else None

@@ -15,20 +15,20 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 
 # A room imports only rooms of lower rank.
 RANKS = {
-    **dict.fromkeys(["__init__", "errors", "process", "text"], 0),
+    **dict.fromkeys(["__init__", "errors", "glance", "process", "suggestions", "text"], 0),
     **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
     **dict.fromkeys(["drawing", "entries", "columns"], 1),
-    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders", "rows"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules", "journal", "lettering"], 3),
-    "models": 4,
+    **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "rows"], 2),
+    **dict.fromkeys(["data", "runtime", "schedules", "journal", "lettering", "settings_file"], 3),
+    **dict.fromkeys(["models", "stopped"], 4),
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
     **dict.fromkeys(["taught", "resume", "preflight"], 6),
     "cohort": 7,
     "train": 8,
     **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),
-    **dict.fromkeys(["report", "catalogue"], 10),
-    "page": 11,
-    **dict.fromkeys(["compare", "started"], 12),
+    **dict.fromkeys(["report", "registered"], 10),
+    **dict.fromkeys(["page", "catalogue"], 11),
+    **dict.fromkeys(["compare", "started", "usage"], 12),
     **dict.fromkeys(["tracked", "upkeep"], 13),
     "study": 14,
     "cli": 15,
@@ -37,7 +37,8 @@ RANKS = {
 # Only these rooms import these libraries.
 HOMES = {
     "mlflow": {"tracking"},
-    "click": {"cli"},
+    "click": {"cli", "usage"},
+    "yaml": {"settings_file"},
     "rich": {"console", "progress", "terminal", "catalogue"},
     "matplotlib": {"drawing", "figures", "lettering"},
 }

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DIRECT = {
     canonicalize_name(requirement.name): requirement
@@ -103,7 +103,8 @@ def make(*arguments: str) -> str:
 
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
-    assert listed == ["help", "study", "ui", "bench", "bench-gpu", "test", "test-all", "lint", "lock", "audit", "clean"]
+    checks = ["test", "test-all", "lint", "lock", "catalogue", "audit", "clean"]
+    assert listed == ["help", "study", "ui", "bench", "bench-gpu", *checks]
 
 
 def test_make_study_runs_the_study_on_the_data_set_it_is_given() -> None:

@@ -14,7 +14,7 @@ from kdflow.config import DataConfig
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
 from kdflow.data.decoded import read_decoded
-from kdflow.errors import DataError
+from kdflow.errors import DataError, UsageError
 from kdflow.registry import discover
 
 __all__ = ["Dataset", "lasting_name", "load", "short_name", "sources"]
@@ -142,21 +142,46 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tupl
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
+def require_known(config: DataConfig) -> None:
+    """Makes sure that a data set has a name that there is, or a folder.
+
+    Raises:
+        UsageError: there is neither.
+        DataError: there is no such folder.
+    """
+    folder = _path(config.dataset)
+    if _is_folder(config.dataset):
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder.absolute()}: give --dataset an existing one")
+    elif config.dataset not in sources:
+        try:
+            sources[config.dataset]
+        except UsageError as error:
+            raise UsageError(f"--dataset: {error}, or a folder: there is none at {folder.absolute()}") from None
+
+
 def short_name(dataset: str) -> str:
     """The name under which a data set's runs and models go: its own, or the name of its folder."""
-    return Path(dataset).expanduser().resolve().name if _is_folder(dataset) else dataset
+    return _path(dataset).resolve().name if _is_folder(dataset) else dataset
 
 
 def lasting_name(dataset: str) -> str:
     """What a data set is called from everywhere: its own name, or the whole path of its folder."""
-    return str(Path(dataset).expanduser().resolve()) if _is_folder(dataset) else dataset
+    return str(_path(dataset).resolve()) if _is_folder(dataset) else dataset
 
 
 def _is_folder(dataset: str) -> bool:
-    return dataset not in sources and (Path(dataset).expanduser().is_dir() or "/" in dataset)
+    return dataset not in sources and (_path(dataset).is_dir() or "/" in dataset)
+
+
+def _path(dataset: str) -> Path:
+    try:
+        return Path(dataset).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"--dataset {dataset}: {error}") from None
 
 
 def _read(config: DataConfig) -> RawData:
     if _is_folder(config.dataset):
-        return read_decoded(Path(config.dataset).expanduser(), resize=config.resize)
+        return read_decoded(_path(config.dataset), resize=config.resize)
     return sources[config.dataset](config)

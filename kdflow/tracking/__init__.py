@@ -7,7 +7,7 @@ from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
-from kdflow.tracking.store import quiet, require_same_store, require_store, uri
+from kdflow.tracking.store import require_same_store, require_store, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
 
 Runs = InStore | Kept
@@ -26,7 +26,6 @@ __all__ = [
     "close",
     "data_tags",
     "open_runs",
-    "quiet",
     "registered_name",
     "reopen",
     "require_same_store",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kdflow import files
-from kdflow.console import say
+from kdflow.console import say, warn
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
@@ -118,7 +118,7 @@ class Outbox:
         deliver(self.journal.entries[self.journal.delivered], self.journal)
         self.journal.mark_delivered()
         if self._trouble and not self.journal.pending:
-            say(f"The MLflow store {redact(uri())} can be used again and has everything.")
+            say(f"The MLflow store {redact(uri())} can be used again and has everything.", vital=True)
             self._trouble = None
 
     def _settle_in(self, store: str) -> None:
@@ -130,8 +130,8 @@ class Outbox:
     def _note(self, reason: str) -> None:
         """Warns, once each time that the store goes away."""
         if self._trouble is None:
-            say(
-                f"Warning: the MLflow store {redact(uri())} cannot be used ({reason}). Training goes on; what it "
+            warn(
+                f"the MLflow store {redact(uri())} cannot be used ({reason}). Training goes on; what it "
                 f"misses is kept in {self.journal.folder} and told when it is back."
             )
         self._trouble = reason

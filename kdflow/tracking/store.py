@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import logging
 import os
 import sqlite3
 import tempfile
@@ -136,12 +135,6 @@ def sqlite_file() -> Path | None:
     return Path(address.database) if address and address.database else None
 
 
-def quiet() -> None:
-    """Keeps MLflow from saying more than its errors, in this process."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 def client() -> MlflowClient:
     """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
     _prepare(uri())
@@ -155,7 +148,7 @@ def _prepare(address: str) -> None:
         name = f"kdflow-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
         path = Path(tempfile.gettempdir()) / name
         # Where anybody may write, a link of that name could lead anywhere.
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             MlflowClient(address).search_experiments(max_results=1)
 
