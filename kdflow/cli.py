@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kdflow import __version__, process, stopping
+from kdflow import __version__, files, process, stopping
 from kdflow.config import (
     CompareConfig,
     StoreConfig,
@@ -72,6 +72,7 @@ def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
 
     def decorate(run: Callable[[Any], None]) -> click.Command:
         def callback(**texts: str) -> None:
+            files.require_working_folder()
             given = {name: text for name, text in texts.items() if text is not None}
             checked = configure(config, **given)
             if given.get("resume"):
