@@ -78,6 +78,8 @@ class Option:
             return raw
         try:
             value = _PARSERS[type(self.default)](raw)
+        except UnicodeEncodeError:
+            raise UsageError(f"{name} is {raw!r}, which is no UTF-8: rename what it names, or link to it") from None
         except (ValueError, TypeError, OverflowError):
             raise self._refusal(name, raw) from None
         numbers = value if isinstance(value, tuple) else (value,)
@@ -145,6 +147,7 @@ def _read_float(raw: object) -> float:
 def _read_text(raw: object) -> str:
     if not isinstance(raw, str):
         raise TypeError(raw)
+    raw.encode()  # no store and no file takes a name that is no Unicode
     return raw
 
 

@@ -11,9 +11,11 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from kdflow.config import DataConfig
+from kdflow.console import say
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
 from kdflow.data.decoded import read_decoded
+from kdflow.data.spelling import listed, spelled_name
 from kdflow.errors import DataError, UsageError
 from kdflow.registry import discover
 
@@ -63,6 +65,7 @@ def load(config: DataConfig) -> Dataset:
         DataError: it is missing, damaged, or too small to split.
     """
     raw = _read(config)
+    _tell_untested(raw)
     train_indices, val_indices = split_indices(raw.train.labels, config, raw.classes)
     train, val = raw.train.select(train_indices), raw.train.select(val_indices)
     mirrored = raw.mirrored and config.flip
@@ -132,6 +135,13 @@ def _too_few(labels: Tensor, config: DataConfig, classes: Sequence[str], among: 
     )
 
 
+def _tell_untested(raw: RawData) -> None:
+    """Says which classes the test accuracy says nothing about."""
+    tested = set(raw.test.labels.unique().tolist())
+    if untested := [name for label, name in enumerate(raw.classes) if label not in tested]:
+        say(f"Warning: the test part has no images of {listed(untested)}: its accuracy says nothing about them")
+
+
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation per channel of uint8 `[N, 3, H, W]`, scaled to [0, 1]."""
     counts = torch.stack([torch.bincount(images[:, channel].flatten(), minlength=256) for channel in range(3)]).double()
@@ -162,7 +172,7 @@ def require_known(config: DataConfig) -> None:
 
 def short_name(dataset: str) -> str:
     """The name under which a data set's runs and models go: its own, or the name of its folder."""
-    return _path(dataset).resolve().name if _is_folder(dataset) else dataset
+    return spelled_name(_path(dataset).resolve()) if _is_folder(dataset) else dataset
 
 
 def lasting_name(dataset: str) -> str:
