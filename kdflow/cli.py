@@ -10,6 +10,7 @@ import click
 from kdflow import __version__, console, ending, files, process, stopping
 from kdflow.config import (
     CompareConfig,
+    DoctorConfig,
     StoreConfig,
     StudentConfig,
     StudyConfig,
@@ -161,8 +162,8 @@ def sync(config: StoreConfig) -> None:
     run_sync(config)
 
 
-@_command(StoreConfig())
-def doctor(config: StoreConfig) -> None:
+@_command(DoctorConfig())
+def doctor(config: DoctorConfig) -> None:
     """Close runs of dead processes; list what can go on."""
     from kdflow.upkeep import run_doctor
 

@@ -269,7 +269,14 @@ class StoreConfig(Checked):
     runs_dir: str = of(RUNS_DIR)
 
 
-AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig)
+@dataclass(frozen=True)
+class DoctorConfig(StoreConfig):
+    """For what mends them."""
+
+    relocate: bool = option(False, "Let a sqlite store that was moved with its artifacts find them again.")
+
+
+AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, DoctorConfig)
 
 
 def options(config: Checked) -> dict[str, Option]:

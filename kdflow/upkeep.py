@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from kdflow import glance, process
-from kdflow.config import StoreConfig
+from kdflow.config import DoctorConfig, StoreConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
@@ -29,6 +29,7 @@ def run_sync(config: StoreConfig) -> None:
     refused = 0
     for journal in waiting:
         tracking.require_store("start it, then run this again")
+        tracking.require_artifacts_in_place()
         try:
             with journal.locked():
                 _tell(journal)
@@ -44,8 +45,7 @@ def run_sync(config: StoreConfig) -> None:
 def _tell(journal: Journal) -> None:
     from kdflow import tracking
 
-    if journal.ids:
-        tracking.require_same_store(journal.started["store"])
+    tracking.require_same_store(journal.ids.values(), journal.started["store"])
     tracking.Outbox(journal).require_told()
     if journal.finished:
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
@@ -56,14 +56,15 @@ def _tell(journal: Journal) -> None:
         say(f"  registered as {address}")
 
 
-def run_doctor(config: StoreConfig) -> None:
+def run_doctor(config: DoctorConfig) -> None:
     """Says which runs can be gone on with, and closes those that the store has as running, but whose process is dead.
 
     Runs of other machines are listed and left alone, as are those that `mlflow run` made and kdflow never reached.
 
     Raises:
-        TrackingError: the store cannot be used.
+        TrackingError: the store cannot be used, or is to be relocated and is no sqlite file.
     """
+    _relocate(asked=config.relocate)
     for journal in Journal.every(Path(config.runs_dir)):
         if _is_in_use(journal):
             continue
@@ -97,6 +98,24 @@ def _close_open_runs() -> None:
             )
     if not open_runs:
         say(f"No run is open in {redact(tracking.uri())}.")
+
+
+def _relocate(*, asked: bool) -> None:
+    """Says whether the store finds its artifacts where they are, and mends that if asked."""
+    from kdflow import tracking
+
+    if not asked:
+        if moved := tracking.moved():
+            old, new = next(iter(moved.items()))
+            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {tracking.MEND}")
+        return
+    relocated = tracking.relocate()
+    if relocated is None:
+        say("Nothing to relocate: no artifacts of the store lie beside it that it looks for elsewhere.")
+    else:
+        before = " and ".join(map(str, relocated.old))
+        say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
+        say(f"The database as it was: {relocated.backup}")
 
 
 def _is_in_use(journal: Journal) -> bool:

@@ -6,6 +6,7 @@ from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
 from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
+from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
 from kdflow.tracking.store import require_same_store, require_store, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
@@ -14,6 +15,7 @@ Runs = InStore | Kept
 """Where runs are read from."""
 
 __all__ = [
+    "MEND",
     "WEIGHTS_FOLDER",
     "InStore",
     "Kept",
@@ -25,9 +27,12 @@ __all__ = [
     "Surroundings",
     "close",
     "data_tags",
+    "moved",
     "open_runs",
     "registered_name",
+    "relocate",
     "reopen",
+    "require_artifacts_in_place",
     "require_same_store",
     "require_store",
     "require_surroundings",

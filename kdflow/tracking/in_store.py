@@ -15,6 +15,7 @@ from kdflow.errors import TeacherError
 from kdflow.text import redact
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name, versions
 from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.relocation import is_missing
 from kdflow.tracking.store import (
     TROUBLE,
     all_experiment_ids,
@@ -149,6 +150,12 @@ def _what_there_is(name: str) -> str:
 @reported
 def _download_weights(run_id: str, folder: str) -> Path:
     if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
+        place = client().get_run(run_id).info.artifact_uri
+        if is_missing(place):
+            raise TeacherError(
+                f"--teacher {run_id}: its artifacts should be in {place}, which is not there: bring that folder back "
+                "(one that was moved together with the store: `kdflow doctor --relocate`), or train a teacher anew"
+            )
         present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
         raise TeacherError(
             f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); is it a kdflow teacher?"

@@ -113,8 +113,7 @@ class Outbox:
         return True
 
     def _tell_one(self) -> None:
-        if not self.journal.ids:
-            self._settle_in(redact(uri()))
+        self._settle_in(redact(uri()))
         deliver(self.journal.entries[self.journal.delivered], self.journal)
         self.journal.mark_delivered()
         if self._trouble and not self.journal.pending:
@@ -122,7 +121,7 @@ class Outbox:
             self._trouble = None
 
     def _settle_in(self, store: str) -> None:
-        """What was begun offline belongs to the store that is told first."""
+        """What was begun offline belongs to the store that is told first; a store may have another address by now."""
         if self.journal.started["store"] != store:
             self.journal.started["store"] = store
             files.write(self.journal.folder / "run.json", (json.dumps(self.journal.started, indent=2) + "\n").encode())

@@ -46,8 +46,7 @@ def reopen(journal: Journal) -> None:
         KdflowError: the run is deleted.
         TrackingError: the store cannot be used, or does not know the run.
     """
-    if journal.ids:
-        require_same_store(journal.started["store"])
+    require_same_store(journal.ids.values(), journal.started["store"])
     if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
         raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
     if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_to_resume(run := client().get_run(made)):

@@ -5,7 +5,7 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
@@ -81,17 +81,32 @@ def _ask() -> None:
         raise PermissionError(f"{file.parent} is no folder that can be written to")
 
 
-def require_same_store(theirs: str) -> None:
-    """Makes sure that what was begun in a store goes on there.
+@reported
+def require_same_store(run_ids: Collection[str], begun_in: str) -> None:
+    """Makes sure that what was begun in a store goes on there: a store is known by what it holds, not by its address.
 
     Args:
-        theirs: The store's address, redacted.
+        run_ids: That the store gave; none if it was told nothing yet.
+        begun_in: The store's address then, redacted.
 
     Raises:
-        TrackingError: this is another one.
+        TrackingError: this store has none of these runs.
     """
-    if (ours := redact(uri())) != theirs:
-        raise TrackingError(f"it was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+    if not run_ids or any(_knows(run_id) for run_id in run_ids):
+        return
+    if (ours := redact(uri())) == begun_in:
+        raise TrackingError(f"{ours} is not what it was begun in: its runs are gone from there; begin a new run")
+    raise TrackingError(f"it was begun in {begun_in}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+
+
+def _knows(run_id: str) -> bool:
+    try:
+        client().get_run(run_id)
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+        return False
+    return True
 
 
 def bounded() -> AbstractContextManager[None]:

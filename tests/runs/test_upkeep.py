@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdflow import process
-from kdflow.config import CompareConfig, StoreConfig
+from kdflow.config import CompareConfig, DoctorConfig, StoreConfig
 from kdflow.errors import KdflowError, TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Kept, Outbox, Run
@@ -134,28 +134,49 @@ def test_a_run_in_use_is_left_to_its_process(store, tmp_path, capsys):
     with told.journal.locked():
         run_sync(StoreConfig(str(tmp_path)))
         assert "is left out" in capsys.readouterr().out
-        run_doctor(StoreConfig(str(tmp_path)))
+        run_doctor(DoctorConfig(str(tmp_path)))
         assert told.journal.key not in capsys.readouterr().out
     assert Journal(told.journal.folder).ids == {}
 
 
-def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothing_else_up(store, tmp_path, capsys):
-    elsewhere, _ = begun(tmp_path, offline=False)
-    elsewhere.journal.started["store"] = "sqlite:///elsewhere.db"
-    (elsewhere.journal.folder / "run.json").write_text(
-        (elsewhere.journal.folder / "run.json")
-        .read_text()
-        .replace(os.environ["MLFLOW_TRACKING_URI"], "sqlite:///else.db")
-    )
-    elsewhere.offline = True
-    elsewhere.write("status", elsewhere.journal.key, status="FINISHED")
+def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothing_else_up(
+    store, tmp_path, capsys, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'else.db'}")
+        elsewhere, _ = begun(tmp_path, offline=False, store=os.environ["MLFLOW_TRACKING_URI"])
+        elsewhere.offline = True
+        elsewhere.write("status", elsewhere.journal.key, status="FINISHED")
     _, other = begun(tmp_path)
     other.close("FINISHED")
     with pytest.raises(TrackingError, match="1 could not be told"):
         run_sync(StoreConfig(str(tmp_path)))
-    assert "set MLFLOW_TRACKING_URI" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"begun in sqlite:///{tmp_path / 'else.db'}, this is {os.environ['MLFLOW_TRACKING_URI']}: set MLFLOW" in said
     assert [journal.pending for journal in Journal.every(tmp_path)].count(0) == 1
-    assert stored(elsewhere.journal.id).info.status == "RUNNING"
+
+
+def test_a_store_is_known_by_what_it_holds_whatever_its_address(store, tmp_path, monkeypatch):
+    told, _ = begun(tmp_path, offline=False)
+    told.offline = True
+    told.write("status", told.journal.key, status="FINISHED")
+    (tmp_path / "link.db").symlink_to(store / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'link.db'}")
+    run_sync(StoreConfig(str(tmp_path)))
+    assert stored(told.journal.id).info.status == "FINISHED"
+    assert Journal(told.journal.folder).started["store"] == f"sqlite:///{tmp_path / 'link.db'}"
+
+
+def test_a_store_that_was_made_anew_at_the_same_address_is_another_one(store, tmp_path, capsys):
+    told, _ = begun(tmp_path, offline=False)
+    told.offline = True
+    told.write("status", told.journal.key, status="FINISHED")
+    told.journal.ids[told.journal.key] = "e" * 32
+    told.journal.delivered -= 1
+    told.journal.mark_delivered()
+    with pytest.raises(TrackingError):
+        run_sync(StoreConfig(str(tmp_path)))
+    assert "is not what it was begun in: its runs are gone from there" in capsys.readouterr().out
 
 
 def test_what_was_done_offline_belongs_to_the_store_that_is_told_first(store, tmp_path):
@@ -241,7 +262,7 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
     known = {name: value() if callable(value) else value for name, value in tags.items()}
     run_id = MlflowClient().create_run(experiment_id(), tags=known, run_name="patient").info.run_id
     record_property("faults", 1)
-    run_doctor(StoreConfig(str(tmp_path)))
+    run_doctor(DoctorConfig(str(tmp_path)))
     lines = [line for line in capsys.readouterr().out.splitlines() if run_id in line]
     assert stored(run_id).info.status == status
     assert len(lines) == bool(said)
@@ -252,7 +273,7 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
 def test_the_doctor_says_what_can_go_on_and_what_waits(store, tmp_path, capsys):
     told, run = begun(tmp_path)
     run.close("KILLED")
-    run_doctor(StoreConfig(str(tmp_path)))
+    run_doctor(DoctorConfig(str(tmp_path)))
     said = capsys.readouterr().out
     assert f"{told.journal.key}: 2 entries wait for the store; run `kdflow sync --runs-dir {tmp_path}`" in said
     assert f"kdflow teacher --resume {told.journal.key}" in said

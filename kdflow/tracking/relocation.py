@@ -1,0 +1,165 @@
+"""A sqlite store that was moved: MLflow notes whole paths of artifacts, which then are not where it says."""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from kdflow.errors import TrackingError
+from kdflow.text import redact
+from kdflow.tracking.store import reported, sqlite_file, uri
+
+EXPERIMENTS = ("experiments", "artifact_location")
+# Every place in which MLflow notes where artifacts are.
+PLACES = (
+    EXPERIMENTS,
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+    ("trace_tags", "value"),
+)
+MEND = "mend it with `kdflow doctor --relocate`"
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """What was mended.
+
+    Attributes:
+        count: How many addresses.
+        old: Where they said that the artifacts are, the folders of projects.
+        new: Where they say so now.
+        backup: The database as it was.
+    """
+
+    count: int
+    old: tuple[Path, ...]
+    new: Path
+    backup: Path
+
+
+@reported
+def require_artifacts_in_place() -> None:
+    """Makes sure that a sqlite store was not moved away from the artifacts of its experiments, or together with them.
+
+    Raises:
+        TrackingError: it was; MLflow would look for artifacts, and make new ones, where they are no more.
+    """
+    for old, new in moved(EXPERIMENTS).items():
+        raise TrackingError(f"the store {redact(uri())} was moved: its artifacts are in {new}, not in {old}; {MEND}")
+
+
+@reported
+def moved(*places: tuple[str, str]) -> dict[str, str]:
+    """Addresses of artifacts that are not there but, by the same relative path, beside the database; with where.
+
+    Args:
+        places: Tables and columns in which to look; all if none is named.
+    """
+    file = sqlite_file()
+    if file is None or not file.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            return _moved(store, places or PLACES, file.resolve().parent)
+    except sqlite3.Error as error:
+        raise SQLAlchemyError(str(error)) from error
+
+
+@reported
+def relocate() -> Relocated | None:
+    """Lets a sqlite store that was moved find its artifacts again; None where nothing is to be mended.
+
+    Raises:
+        TrackingError: the store is no sqlite file, or cannot be used.
+    """
+    file = sqlite_file()
+    if file is None:
+        raise TrackingError(
+            f"--relocate: {redact(uri())} is no sqlite file: where its artifacts are is for those to say who run it"
+        )
+    if not file.exists():
+        return None
+    file = file.resolve()
+    try:
+        with closing(sqlite3.connect(file, isolation_level=None)) as store:
+            store.execute("BEGIN IMMEDIATE")
+            found = _moved(store, PLACES, file.parent)
+            if not found:
+                return None
+            backup = _copied(file)
+            count = sum(
+                store.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE "{column}" = ?', (new, old)).rowcount
+                for table, column in _present(store, PLACES)
+                for old, new in found.items()
+            )
+            store.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise SQLAlchemyError(str(error)) from error
+    roots = {_root(_path(old), _path(new), file.parent) for old, new in found.items()}
+    return Relocated(count, tuple(sorted(roots)), file.parent, backup)
+
+
+def is_missing(address: str) -> bool:
+    """Whether an address means a folder of this machine that is not there."""
+    return address.startswith(("/", "file:")) and not _path(address).exists()
+
+
+def _moved(store: sqlite3.Connection, places: Iterable[tuple[str, str]], here: Path) -> dict[str, str]:
+    missing = {address: _path(address) for address in _addresses(store, places) if is_missing(address)}
+    found = {address: new for address, path in missing.items() if (new := _beside(path, here))}
+    roots = {_root(missing[address], new, here) for address, new in found.items()}
+    for address, path in missing.items():  # where nothing was written yet: with all else that was in the folder
+        root = next((root for root in roots if path.is_relative_to(root)), None)
+        if root and address not in found and not (root / path.relative_to(root).parts[0]).exists():
+            found[address] = here / path.relative_to(root)
+    return {old: new.as_uri() if old.startswith("file:") else str(new) for old, new in found.items()}
+
+
+def _addresses(store: sqlite3.Connection, places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for table, column in _present(store, places):
+        for (address,) in store.execute(f'SELECT DISTINCT "{column}" FROM "{table}"'):
+            yield str(address)
+
+
+def _present(store: sqlite3.Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those that the schema of this store has."""
+    tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return [(table, column) for table, column in places if table in tables]
+
+
+def _path(address: str) -> Path:
+    """As MLflow reads it."""
+    return Path(url2pathname(urlsplit(address).path if address.startswith("file:") else address))
+
+
+def _beside(path: Path, here: Path) -> Path | None:
+    """The place beside the database that has the same name as a place elsewhere, from some folder on."""
+    if path.is_relative_to(here):
+        return None
+    names = path.parts[1:]
+    tails = (here.joinpath(*names[first:]) for first in range(len(names) - 2, -1, -1))  # of two names at the least
+    return next((tail for tail in tails if tail.exists()), None)
+
+
+def _root(old: Path, new: Path, here: Path) -> Path:
+    """The folder that stood where the database is now."""
+    return Path(*old.parts[: -len(new.relative_to(here).parts)])
+
+
+def _copied(file: Path) -> Path:
+    backup = file.with_name(f"{file.name}.{time.strftime('%Y%m%d-%H%M%S')}.backup")
+    os.close(os.open(backup, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(backup)) as new:
+        old.backup(new)
+    shutil.copymode(file, backup)
+    return backup
