@@ -133,6 +133,7 @@ STUDENT_MODEL = Option("small-cnn", "Student model (see `kdflow list`).")
 DISTILLER = Option("soft-targets", "What the student learns from the teacher (see `kdflow list`).")
 KNOBS = Option("", "More settings of the distiller, as name=value,name=value (see `kdflow list`).")
 TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100)
+TEACHERS = "a run id or its beginning, runs:/id/model, models:/name (its champion), models:/name/version or @alias"
 ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1)
 
 
@@ -155,9 +156,7 @@ class StudentConfig(Checked):
     distiller: str = of(DISTILLER)
     temperature: float = of(TEMPERATURE)
     knobs: str = of(KNOBS)
-    teacher: str = option(
-        "", "Teacher run id, models:/name/version or models:/name@alias; empty: the newest registered for these data."
-    )
+    teacher: str = option("", f"Teacher: {TEACHERS}; empty: the champion of the same data and split.")
     model: str = of(STUDENT_MODEL)
     recipe: Recipe = group(STUDENT_RECIPE)
     data: DataConfig = group(DataConfig())
@@ -173,7 +172,7 @@ class StudyConfig(Checked):
     distiller: str = of(DISTILLER)
     temperatures: tuple[float, ...] = of(replace(TEMPERATURE, default=(4.0,), help="A student for each temperature."))
     knobs: str = of(KNOBS)
-    teacher: str = option("", "Teacher run id, models:/name/version or models:/name@alias; empty: train one.")
+    teacher: str = option("", f"Teacher: {TEACHERS}; empty: train one.")
     teacher_model: str = of(TEACHER_MODEL)
     teacher_recipe: Recipe = group(TEACHER_RECIPE, prefix="teacher_")
     student_model: str = of(STUDENT_MODEL)
@@ -220,8 +219,7 @@ class CompareConfig(Checked):
     """Which finished runs are compared."""
 
     teacher: str = option(
-        "",
-        "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest.",
+        "", f"Compare the students of this teacher: {TEACHERS}; empty: the teacher with the most students."
     )
     dataset: str = option("", "Only runs on this data set; empty: that of the newest run.")
     keeping: KeepingConfig = group(KeepingConfig())

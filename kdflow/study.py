@@ -14,13 +14,13 @@ from kdflow.config import (
     StudyConfig,
     TeacherConfig,
     flat,
-    logged,
 )
 from kdflow.console import say
 from kdflow.data import Dataset
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
+from kdflow.params import params
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
@@ -52,7 +52,7 @@ def run_student(config: StudentConfig) -> Trained:
     """
     session = prepare("student", config)
     plan = _plan_student(session.config, session.data)
-    teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
+    teacher = session.find_teacher(session.config) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: kdflow compare{_said(config.keeping)}")
@@ -69,13 +69,14 @@ def run_study(config: StudyConfig) -> Comparison:
     session = prepare("study", config)
     data, runtime = session.data, session.runtime
     students = [_plan_student(student, data) for student in config.student_configs()]
-    known = session.find_teacher(config.teacher) if config.teacher else None
+    known = session.find_teacher(session.config) if config.teacher else None
     plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
     with (
         session.begun(teacher=known) as outbox,
         Run(outbox, "study", f"study {data.name}", tags=data_tags(data)) as study,
     ):
-        study.params({name: value for name, value in logged(config).items() if not (known and name in TEACHER_OPTIONS)})
+        described = params(config, teacher=known.run_id if known else "")
+        study.params({name: value for name, value in described.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
@@ -94,6 +95,7 @@ def run_compare(config: CompareConfig) -> Comparison:
         require_store("look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
+    compare.tell_teacher(comparison, runs, named=bool(config.teacher))
     with begun("compare", config.keeping, {}) as outbox:
         return compare.log(comparison, outbox, runs)
 

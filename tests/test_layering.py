@@ -23,7 +23,7 @@ RANKS = {
     **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
     "models": 4,
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
-    **dict.fromkeys(["taught", "resume", "preflight"], 6),
+    **dict.fromkeys(["taught", "resume", "preflight", "params"], 6),
     "cohort": 7,
     "train": 8,
     **dict.fromkeys(["teacher", "figures", "progress"], 9),
