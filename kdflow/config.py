@@ -156,6 +156,7 @@ KNOBS = Option(
     group="method",
 )
 TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100, group="method")
+TEACHERS = "a run id or its beginning, runs:/id/model, models:/name (its champion), models:/name/version or @alias"
 ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1, group="method")
 
 
@@ -180,7 +181,7 @@ class StudentConfig(Checked):
     knobs: str = of(KNOBS)
     teacher: str = option(
         "",
-        "Teacher run id, models:/name/version or models:/name@alias; empty: the newest registered for these data.",
+        f"Teacher: {TEACHERS}; empty: the champion of the same data and split.",
         metavar="RUN|MODEL",
         group="teacher",
     )
@@ -201,7 +202,7 @@ class StudyConfig(Checked):
     knobs: str = of(KNOBS)
     teacher: str = option(
         "",
-        "Teacher run id, models:/name/version or models:/name@alias; empty: train one.",
+        f"Teacher: {TEACHERS}; empty: train one.",
         metavar="RUN|MODEL",
         group="teacher",
     )
@@ -252,7 +253,7 @@ class CompareConfig(Checked):
 
     teacher: str = option(
         "",
-        "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest.",
+        f"Compare the students of this teacher: {TEACHERS}; empty: the teacher with the most students.",
         metavar="RUN|MODEL",
         group="teacher",
     )

@@ -53,18 +53,23 @@ class Session(Generic[Config]):
         """Where runs are read from."""
         return readable(self.config.keeping.runs_dir, offline=self.config.keeping.offline)
 
-    def find_teacher(self, reference: str) -> Teacher:
-        """Loads the teacher that is meant; after a stop, the one that was found before.
+    def find_teacher(self, config: StudentConfig | StudyConfig) -> Teacher:
+        """Loads the teacher that is meant, and says which; after a stop, the one that was found before.
 
         Args:
-            reference: Run id, key, model version or alias; empty for the newest of the same data.
+            config: Of what it teaches; without a name it is the champion of the same data and split.
 
         Raises:
             TeacherError: see `kdflow.teacher.find`.
+            UsageError: the distiller does not find in it what it looks at.
         """
         found = self.journal.started["teacher"] if self.journal else ""
-        meant = Journal.id_for(Path(self.config.keeping.runs_dir), found or reference)
-        return teacher.find(meant, self.data, self.runs)
+        meant = Journal.id_for(Path(config.keeping.runs_dir), found or config.teacher)
+        teaching = teacher.find(meant, self.data, self.runs)
+        said = teacher.described(teaching.run_id, self.runs)
+        preflight.require_teaching(teaching.model.model, config, f"teacher {said}")
+        say(f"teacher: {said}")
+        return teaching
 
     @contextmanager
     def begun(self, *, teacher: Teacher | None = None) -> Iterator[Outbox]:

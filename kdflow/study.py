@@ -14,7 +14,6 @@ from kdflow.config import (
     StudyConfig,
     TeacherConfig,
     flat,
-    logged,
     texts,
 )
 from kdflow.console import say
@@ -22,6 +21,7 @@ from kdflow.data import Dataset, lasting_name
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
+from kdflow.params import params
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
@@ -61,7 +61,7 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     """
     session = prepare("student", config, nested=nested)
     plan = _plan_student(session.config, session.data)
-    teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
+    teacher = session.find_teacher(session.config) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: kdflow compare{_said(config.keeping)}")
@@ -82,14 +82,14 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
     session = prepare("study", config, nested=nested)
     data, runtime = session.data, session.runtime
     students = [_plan_student(student, data) for student in config.student_configs()]
-    known = session.find_teacher(config.teacher) if config.teacher else None
+    known = session.find_teacher(session.config) if config.teacher else None
     plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
     with (
         session.begun(teacher=known) as outbox,
         Run(outbox, "study", f"study {data.name}", tags=data_tags(data) | settled_tags(runtime)) as study,
     ):
-        params = logged(config) | runtime.settled
-        study.params({name: value for name, value in params.items() if not (known and name in TEACHER_OPTIONS)})
+        described = params(config, teacher=known.run_id if known else "") | runtime.settled
+        study.params({name: value for name, value in described.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
         found = {"teacher": known.run_id} if known else {}
         again = settings_file.text("study", config, dataset=lasting_name(config.data.dataset), **found)
@@ -116,6 +116,7 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
         require_tracking(around, "look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
+    compare.tell_teacher(comparison, runs, named=bool(config.teacher))
     with begun("compare", config.keeping, {}, around) as outbox:
         return compare.log(comparison, outbox, runs)
 

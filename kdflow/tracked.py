@@ -13,7 +13,7 @@ import torchvision
 
 from kdflow import __version__, checkpoint, report, settings_file, stopping, tracking, weights
 from kdflow.cohort import Member
-from kdflow.config import Recipe, StudentConfig, TeacherConfig, logged
+from kdflow.config import Recipe, StudentConfig, TeacherConfig
 from kdflow.console import say, warn
 from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
@@ -21,7 +21,7 @@ from kdflow.evaluate import final_scores
 from kdflow.journal import DIVERGED
 from kdflow.models import cost
 from kdflow.models.servable import Servable
-from kdflow.options import Value
+from kdflow.params import params, version_tags
 from kdflow.progress import TrainingProgress
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
@@ -115,7 +115,7 @@ def _open_run(
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
-    run.params(logged(plan.config) | runtime.settled)
+    run.params(params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
     run.dataset(data)
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
@@ -186,7 +186,8 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(tracking.WEIGHTS_FOLDER)
-    run.register(tracking.registered_name(plan.role, data.name), tracking.WEIGHTS_FOLDER, _facts(plan, run.scores))
+    name = tracking.registered_name(plan.role, data)
+    run.register(name, tracking.WEIGHTS_FOLDER, version_tags(plan.config, run.scores))
     run.close("FINISHED")
     say(f"{run.name}: {_outcome(run)}", vital=True)
     return Trained(run.id, model, run.address, run.scores)
@@ -195,15 +196,6 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
 def _outcome(run: Run) -> str:
     registered = f"registered as {run.address}" if run.address else "to be registered when the store can be used"
     return f"test accuracy {run.scores['final/test_accuracy']:.2%}, {registered}"
-
-
-def _facts(plan: Plan, scores: dict[str, float]) -> dict[str, Value]:
-    facts: dict[str, Value] = {name.removeprefix("final/"): value for name, value in scores.items()}
-    facts |= {"seed": plan.config.runtime.seed, "model": plan.config.model}
-    if isinstance(plan.config, StudentConfig):
-        config = plan.config
-        facts |= {"alpha": config.alpha, "distiller": config.distiller, "temperature": config.temperature}
-    return facts
 
 
 def _card(plan: Plan, data: Dataset) -> dict[str, object]:

@@ -22,7 +22,7 @@ RANKS = {
     **dict.fromkeys(["data", "runtime", "schedules", "journal", "lettering", "settings_file"], 3),
     **dict.fromkeys(["models", "stopped"], 4),
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
-    **dict.fromkeys(["taught", "resume", "preflight"], 6),
+    **dict.fromkeys(["taught", "resume", "preflight", "params"], 6),
     "cohort": 7,
     "train": 8,
     **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),

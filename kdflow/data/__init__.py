@@ -23,13 +23,16 @@ __all__ = ["Dataset", "lasting_name", "load", "short_name", "sources"]
 
 discover(__name__, __path__)
 
+LONGEST_LABEL = 100
+"""Letters of a folder's name in that of its registered models: MLflow takes 256, a file system's name may be longer."""
+
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set ready for training.
 
     Attributes:
-        name: Short name, used in names of registered models.
+        name: Short name, under which its runs go.
         source: What the user called it: a name or a folder.
         train: Training images.
         val: Held-out part of the official training images, as drawn once.
@@ -55,6 +58,18 @@ class Dataset:
     digest: str
     split_digest: str
     validation: str = ""
+
+    @property
+    def label(self) -> str:
+        """What its models are registered under: its name; of a folder, a hash of name and classes is added.
+
+        Folders of one name may hold anything, and names that differ may look alike in the letters that stay.
+        """
+        if self.source in sources:
+            return self.name
+        told = "\0".join((self.name, *self.classes)).encode(errors="surrogateescape")
+        letters = "".join(letter if letter.isalnum() else "-" for letter in self.name).strip("-").lower()
+        return f"{letters[:LONGEST_LABEL]}-{hashlib.sha256(told).hexdigest()[:8]}".strip("-")
 
 
 def load(config: DataConfig) -> Dataset:
@@ -171,7 +186,7 @@ def require_known(config: DataConfig) -> None:
 
 
 def short_name(dataset: str) -> str:
-    """The name under which a data set's runs and models go: its own, or the name of its folder."""
+    """The name under which a data set's runs go: its own, or the name of its folder."""
     return spelled_name(_path(dataset).resolve()) if _is_folder(dataset) else dataset
 
 

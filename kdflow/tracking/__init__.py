@@ -1,5 +1,6 @@
 """Everything MLflow: the only room that imports it."""
 
+from kdflow.tracking.champion import best_first, candidates
 from kdflow.tracking.in_store import InStore
 from kdflow.tracking.kept import Kept
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
@@ -25,6 +26,8 @@ __all__ = [
     "Run",
     "Runs",
     "Surroundings",
+    "best_first",
+    "candidates",
     "close",
     "data_tags",
     "moved",

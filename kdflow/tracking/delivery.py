@@ -13,8 +13,8 @@ from kdflow.tracking.models import register
 from kdflow.tracking.store import client, experiment_id
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 
-# Tags whose values are runs: keys of journals until the store has given them ids.
-RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id")
+# Tags and params whose values are runs: keys of journals until the store has given them ids.
+RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id", "teacher_run_id")
 
 
 def deliver(entry: Entry, journal: Journal) -> None:
@@ -52,7 +52,9 @@ def _params(entry: Entry, journal: Journal) -> None:
     """Logs params, except those that `mlflow run` has already logged in its own spelling."""
     run_id = journal.ids[entry["run"]]
     logged = client().get_run(run_id).data.params
-    new = [Param(name, value) for name, value in entry["params"].items() if name not in logged]
+    new = [
+        Param(name, _translated(name, value, journal)) for name, value in entry["params"].items() if name not in logged
+    ]
     client().log_batch(run_id, params=new)
 
 

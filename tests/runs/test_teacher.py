@@ -28,17 +28,33 @@ def students_in_store():
     return len(InStore().runs("student"))
 
 
+@pytest.fixture(scope="module")
+def logged_id(study):
+    from mlflow import MlflowClient
+
+    (logged,) = MlflowClient().search_logged_models(["1"], f"source_run_id = '{study.rows[0].run_id}'")
+    return logged.model_id
+
+
 @pytest.mark.parametrize(
-    "reference", ["{run}", "models:/kdflow-teacher-digits/1", "models:/kdflow-teacher-digits@champion"]
+    "reference",
+    [
+        "{run}",
+        "{begin}",
+        "runs:/{run}/model",
+        "runs:/{run}",
+        "runs:/{begin}/model",
+        "models:/kdflow-teacher-digits/1",
+        "models:/kdflow-teacher-digits/None",
+        "models:/kdflow-teacher-digits@champion",
+        "models:/{logged}",
+    ],
 )
-def test_a_teacher_is_found_by_run_version_and_alias(reference, teacher_id, digits):
-    found = teachers.find(reference.format(run=teacher_id), digits, InStore())
+def test_a_teacher_is_found_by_every_address_that_mlflow_has_for_it(reference, teacher_id, logged_id, digits):
+    found = teachers.find(reference.format(run=teacher_id, begin=teacher_id[:8], logged=logged_id), digits, InStore())
+    assert found.run_id == teacher_id
     assert not found.model.training
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
-
-
-def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
-    assert teachers.find("", digits, InStore()).run_id
 
 
 @pytest.mark.parametrize(
@@ -48,8 +64,11 @@ def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
         ("../etc/passwd", "no such run"),
         ("models:/kdflow-teacher-digits/999", "has versions 1.* and @champion"),
         ("models:/kdflow-teacher-digits@nobody", "has versions 1.* and @champion"),
-        ("models:/kdflow-teacher-digits", "has versions 1"),
-        ("models:/kdflow-teacher-digits/latest", "has versions 1"),
+        ("models:/kdflow-teacher-digits/Production", "has versions 1"),
+        ("models:/m-" + "0" * 32, "no such logged model"),
+        ("runs:/", "no such run"),
+        ("runs:/nothing/model", "no such run"),
+        ("abc", "no such run"),
         ("models:/kdflow-teacher-digits@", "has versions 1"),
         ("models:/nothing/1", "no model 'nothing' is registered"),
         ("models:/o'clock/1", 'no model "o\'clock" is registered'),
