@@ -196,8 +196,10 @@ def require_tracking(around: Surroundings, *remedy: str) -> None:
         remedy: What to do if the store cannot be used.
 
     Raises:
-        TrackingError: see `require_store`, `require_artifacts_in_place` and `require_surroundings`.
+        TrackingError: see `require_whole_store`, `require_store`, `require_artifacts_in_place` and
+            `require_surroundings`.
     """
+    tracking.require_whole_store()
     tracking.require_store(*remedy)
     tracking.require_artifacts_in_place()
     tracking.require_surroundings(around)

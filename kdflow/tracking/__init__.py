@@ -1,6 +1,7 @@
 """Everything MLflow: the only room that imports it."""
 
 from kdflow.tracking.champion import best_first, candidates
+from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.in_store import InStore
 from kdflow.tracking.kept import Kept
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
@@ -39,6 +40,7 @@ __all__ = [
     "require_same_store",
     "require_store",
     "require_surroundings",
+    "require_whole_store",
     "settled_tags",
     "surroundings",
     "uri",
