@@ -1,7 +1,7 @@
 """The docker files keep what they promise: locked packages, no root, nothing published beyond this machine.
 
-Not covered: a build by a docker engine, which is not at hand; the installation steps of the Dockerfile are run without
-one (slow), and so is the command of the tracking server, in tests/test_servers.py.
+Not covered: the build, which takes minutes and 7 GB; the installation steps of the Dockerfile are run without an engine
+(slow), and so is the command of the tracking server, in tests/test_servers.py.
 """
 
 import os
