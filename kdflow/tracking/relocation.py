@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,17 @@ from kdflow.errors import TrackingError
 from kdflow.text import redact
 from kdflow.tracking.store import reported, sqlite_file, uri
 
-EXPERIMENTS = ("experiments", "artifact_location")
-# Every place in which MLflow notes where artifacts are.
-PLACES = (
-    EXPERIMENTS,
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-    ("model_versions", "source"),
-    ("trace_tags", "value"),
+Places = tuple[tuple[str, str, str], ...]
+"""Table, column, and in which of its rows."""
+EXPERIMENTS: Places = (("experiments", "artifact_location", "true"),)
+# Everywhere that MLflow notes where artifacts are.
+EVERYWHERE: Places = (
+    *EXPERIMENTS,
+    ("runs", "artifact_uri", "true"),
+    ("logged_models", "artifact_location", "true"),
+    ("model_versions", "storage_location", "true"),
+    ("model_versions", "source", "true"),
+    ("trace_tags", "value", "key = 'mlflow.artifactLocation'"),
 )
 MEND = "mend it with `kdflow doctor --relocate`"
 
@@ -59,18 +61,18 @@ def require_artifacts_in_place() -> None:
 
 
 @reported
-def moved(*places: tuple[str, str]) -> dict[str, str]:
+def moved(places: Places = EVERYWHERE) -> dict[str, str]:
     """Addresses of artifacts that are not there but, by the same relative path, beside the database; with where.
 
     Args:
-        places: Tables and columns in which to look; all if none is named.
+        places: Where to look for addresses.
     """
     file = sqlite_file()
     if file is None or not file.exists():
         return {}
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as store:
-            return _moved(store, places or PLACES, file.resolve().parent)
+            return _moved(store, places, file.resolve().parent)
     except sqlite3.Error as error:
         raise SQLAlchemyError(str(error)) from error
 
@@ -93,13 +95,13 @@ def relocate() -> Relocated | None:
     try:
         with closing(sqlite3.connect(file, isolation_level=None)) as store:
             store.execute("BEGIN IMMEDIATE")
-            found = _moved(store, PLACES, file.parent)
+            found = _moved(store, EVERYWHERE, file.parent)
             if not found:
                 return None
             backup = _copied(file)
             count = sum(
-                store.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE "{column}" = ?', (new, old)).rowcount
-                for table, column in _present(store, PLACES)
+                store.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ? AND {rows}", (new, old)).rowcount
+                for table, column, rows in _present(store, EVERYWHERE)
                 for old, new in found.items()
             )
             store.execute("COMMIT")
@@ -111,30 +113,30 @@ def relocate() -> Relocated | None:
 
 def is_missing(address: str) -> bool:
     """Whether an address means a folder of this machine that is not there."""
-    return address.startswith(("/", "file:")) and not _path(address).exists()
+    return address.startswith(("/", "file:")) and not os.path.exists(_path(address))
 
 
-def _moved(store: sqlite3.Connection, places: Iterable[tuple[str, str]], here: Path) -> dict[str, str]:
+def _moved(store: sqlite3.Connection, places: Places, here: Path) -> dict[str, str]:
     missing = {address: _path(address) for address in _addresses(store, places) if is_missing(address)}
     found = {address: new for address, path in missing.items() if (new := _beside(path, here))}
     roots = {_root(missing[address], new, here) for address, new in found.items()}
     for address, path in missing.items():  # where nothing was written yet: with all else that was in the folder
         root = next((root for root in roots if path.is_relative_to(root)), None)
-        if root and address not in found and not (root / path.relative_to(root).parts[0]).exists():
+        if root and address not in found and not os.path.exists(root / path.relative_to(root).parts[0]):
             found[address] = here / path.relative_to(root)
     return {old: new.as_uri() if old.startswith("file:") else str(new) for old, new in found.items()}
 
 
-def _addresses(store: sqlite3.Connection, places: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for table, column in _present(store, places):
-        for (address,) in store.execute(f'SELECT DISTINCT "{column}" FROM "{table}"'):
+def _addresses(store: sqlite3.Connection, places: Places) -> Iterator[str]:
+    for table, column, rows in _present(store, places):
+        for (address,) in store.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {rows}"):
             yield str(address)
 
 
-def _present(store: sqlite3.Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _present(store: sqlite3.Connection, places: Places) -> Places:
     """Those that the schema of this store has."""
     tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return [(table, column) for table, column in places if table in tables]
+    return tuple(place for place in places if place[0] in tables)
 
 
 def _path(address: str) -> Path:
@@ -144,11 +146,9 @@ def _path(address: str) -> Path:
 
 def _beside(path: Path, here: Path) -> Path | None:
     """The place beside the database that has the same name as a place elsewhere, from some folder on."""
-    if path.is_relative_to(here):
-        return None
     names = path.parts[1:]
     tails = (here.joinpath(*names[first:]) for first in range(len(names) - 2, -1, -1))  # of two names at the least
-    return next((tail for tail in tails if tail.exists()), None)
+    return next((tail for tail in tails if os.path.exists(tail)), None)
 
 
 def _root(old: Path, new: Path, here: Path) -> Path:
