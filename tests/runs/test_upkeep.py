@@ -99,6 +99,39 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{key}",
+        "{run}",
+        "{begin}",
+        "runs:/{run}/model",
+        "models:/kdflow-student-digits",
+        "models:/kdflow-student-digits@champion",
+        "models:/kdflow-student-digits/latest",
+        "models:/kdflow-student-digits/1",
+    ],
+)
+def test_a_teacher_is_called_the_same_with_the_store_and_without(offline, text):
+    from kdflow.tracking import InStore
+
+    folder, teacher, *_ = offline
+    journal = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    text = text.format(key=journal.key, run=journal.id, begin=journal.id[:8])
+    kept = Kept(folder).resolve_run(text)
+    assert kept == InStore().resolve_run(Journal.id_for(folder, text))
+    assert Kept(folder).address(kept) == InStore().address(kept)
+    assert Kept(folder).record(kept).metrics == InStore().record(kept).metrics
+
+
+def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_teacher(offline):
+    folder, teacher, *_ = offline
+    _, student, *_ = (one for one in Journal.every(folder) if one.started["kind"] == "student")
+    teaching = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    assert stored(student.id).data.params["teacher_run_id"] == teaching.id
+    assert Kept(folder).record(student.id).params["teacher_run_id"] == teaching.id
+
+
 def test_a_second_sync_tells_nothing(offline, capsys):
     folder, *_ = offline
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
