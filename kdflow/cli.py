@@ -15,6 +15,7 @@ from kdflow.config import (
     StoreConfig,
     StudentConfig,
     StudyConfig,
+    SyncConfig,
     TeacherConfig,
     configure,
     options,
@@ -133,8 +134,8 @@ def compare(config: CompareConfig) -> None:
     run_compare(config)
 
 
-@_command(StoreConfig())
-def sync(config: StoreConfig) -> None:
+@_command(SyncConfig())
+def sync(config: SyncConfig) -> None:
     """Tell the MLflow store what it missed while it could not be used."""
     from kdflow.upkeep import run_sync
 

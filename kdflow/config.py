@@ -234,7 +234,16 @@ class StoreConfig(Checked):
     runs_dir: str = of(RUNS_DIR)
 
 
-AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig)
+@dataclass(frozen=True)
+class SyncConfig(StoreConfig):
+    """For telling the store what it missed."""
+
+    experiment: str = option(
+        "", "Tell it to the experiment of this name; empty: to those that were chosen when the runs began."
+    )
+
+
+AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, SyncConfig)
 
 
 def options(config: Checked) -> dict[str, Option]:

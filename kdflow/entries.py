@@ -5,6 +5,13 @@ from typing import Any
 
 Entry = dict[str, Any]
 """With `kind`, `run` (its key), `time` (milliseconds since 1970), and what its kind needs."""
+RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id")
+"""Tags whose values are runs: keys of journals until the store has given them ids."""
+
+
+def runs_named(entry: Entry) -> set[str]:
+    """The runs that an entry refers to, by key or id."""
+    return {value for tag, value in entry.get("tags", {}).items() if tag in RUN_TAGS}
 
 
 class Entries:

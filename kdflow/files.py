@@ -47,12 +47,21 @@ def require_writable(folder: Path, *, option: str) -> None:
         KdflowError: it takes none.
     """
     try:
-        present = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        with tempfile.TemporaryFile(dir=present):
-            pass
+        try_writing(folder)
     except OSError as error:
         reason = error.strerror or error
         raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error
+
+
+def try_writing(folder: Path) -> None:
+    """Writes a file into a folder, or to where it would be made, and leaves nothing behind.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    present = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=present) as file:
+        file.write(b"a few bytes")
 
 
 def unwritable(folder: Path, error: OSError, *, needed: int) -> KdflowError:

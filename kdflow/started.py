@@ -157,8 +157,10 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         lambda: files.require_writable(Path(keeping.runs_dir), option="--runs-dir"),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
-        lambda: None if keeping.offline else tracking.require_store(),
+        lambda: None if keeping.offline else tracking.require_ready(journal),
     )
+    if not keeping.offline:
+        tracking.make_ready(journal)
     if journal and not keeping.offline:
         tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)

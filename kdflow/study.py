@@ -25,7 +25,7 @@ from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store
+from kdflow.tracking import Outbox, Run, Runs, data_tags, make_ready, require_ready
 
 
 def run_teacher(config: TeacherConfig) -> Trained:
@@ -91,7 +91,8 @@ def run_compare(config: CompareConfig) -> Comparison:
         KdflowError: see `kdflow.errors` for the kinds.
     """
     if not config.keeping.offline:
-        require_store("look at what is kept here with --offline")
+        require_ready(otherwise="look at what is kept here with --offline")
+        make_ready(otherwise="look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
     with begun("compare", config.keeping, {}) as outbox:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from kdflow import process, tracking
-from kdflow.config import StoreConfig
+from kdflow.config import StoreConfig, SyncConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
@@ -12,8 +12,8 @@ from kdflow.text import redact
 from kdflow.tracking import Outbox
 
 
-def run_sync(config: StoreConfig) -> None:
-    """Tells the store what the journals have and it does not, oldest first; those in use are left to their processes.
+def run_sync(config: SyncConfig) -> None:
+    """Tells the store what the journals have and it does not; those in use are left to their processes.
 
     Raises:
         TrackingError: the store cannot be used, or it did not take everything.
@@ -26,11 +26,11 @@ def run_sync(config: StoreConfig) -> None:
         say(f"The store has everything that {runs_dir} keeps.")
         return
     refused = 0
-    for journal in waiting:
+    for journal in _in_order_of_reference(waiting):
         tracking.require_store("start it, then run this again")
         try:
             with journal.locked():
-                _tell(journal)
+                _tell(journal, config.experiment)
         except TrackingError as error:  # what another journal has may be taken all the same
             refused += 1
             say(f"{journal.key}: {error}")
@@ -40,17 +40,55 @@ def run_sync(config: StoreConfig) -> None:
         raise TrackingError(f"of {len(waiting)} runs, {refused} could not be told to the store; see above")
 
 
-def _tell(journal: Journal) -> None:
+def _in_order_of_reference(journals: list[Journal]) -> list[Journal]:
+    """Each after those whose runs its own refer to, whatever their names and times are; of a circle, one is first."""
+    by_key = {journal.key: journal for journal in journals}
+    ordered: dict[str, Journal] = {}
+
+    def place(journal: Journal, above: set[str]) -> None:
+        if journal.key in ordered:
+            return
+        for key in sorted(journal.refers_to & by_key.keys() - above):
+            place(by_key[key], above | {key})
+        ordered[journal.key] = journal
+
+    for journal in journals:
+        place(journal, {journal.key})
+    return list(ordered.values())
+
+
+def _tell(journal: Journal, experiment: str) -> None:
     if journal.ids:
         tracking.require_same_store(journal.started["store"])
-    Outbox(journal).require_told()
+    if experiment:
+        _move(journal, experiment)
+    try:
+        Outbox(journal).require_told()
+    finally:
+        if journal.status(journal.key) == "RUNNING" and not journal.untold:
+            tracking.close(run for key, run in journal.ids.items() if journal.status(key) == "RUNNING")
     if journal.finished:
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
-    if journal.status(journal.key) == "RUNNING":
-        tracking.close(journal.ids[key] for key in journal.ids if journal.status(key) == "RUNNING")
     say(f"{journal.key}: the store has everything, as run {journal.id}")
+    for key in sorted(journal.refers_to):
+        if not (journal.folder.parent / key).is_dir():
+            say(f"  it names {key}, which {journal.folder.parent} does not keep: the store has that as a name only")
     for address in journal.addresses.values():
         say(f"  registered as {address}")
+
+
+def _move(journal: Journal, experiment: str) -> None:
+    """What is kept goes to another experiment; a run that the store has, and could go on with, stays where it is.
+
+    Raises:
+        TrackingError: the experiment takes no runs.
+    """
+    tracking.require_experiment(experiment)
+    if journal.key in journal.ids and not tracking.absence(journal.id):
+        say(f"{journal.key}: the store has its run {journal.id} already: it stays in its experiment")
+    else:
+        journal.move(experiment)
+        journal.tell_anew()
 
 
 def run_doctor(config: StoreConfig) -> None:
@@ -65,7 +103,9 @@ def run_doctor(config: StoreConfig) -> None:
         if _is_in_use(journal):
             continue
         if journal.pending:
-            say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
+            reasons = "; ".join(dict.fromkeys(filter(None, journal.refused.values())))
+            why = f" (it refused them: {reasons})" * bool(reasons)
+            say(f"{journal.key}: {journal.pending} entries wait for the store{why}; run `{journal.sync_command}`")
         if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
     open_runs = tracking.open_runs()

@@ -20,8 +20,8 @@ RANKS = {
         ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
     ),
     **dict.fromkeys(["config", "weights", "checkpoint", "run_folders"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules", "journal"], 3),
-    "models": 4,
+    **dict.fromkeys(["data", "runtime", "schedules", "deliveries"], 3),
+    **dict.fromkeys(["models", "journal"], 4),
     **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
     **dict.fromkeys(["taught", "resume", "preflight"], 6),
     "cohort": 7,

@@ -1,5 +1,6 @@
 """Everything MLflow: the only room that imports it."""
 
+from kdflow.tracking.checks import make_ready, require_experiment, require_ready, require_store
 from kdflow.tracking.in_store import InStore
 from kdflow.tracking.kept import Kept
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
@@ -7,7 +8,7 @@ from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.run import Run, data_tags, reopen
-from kdflow.tracking.store import quiet, require_same_store, require_store, uri
+from kdflow.tracking.store import absence, quiet, require_same_store, uri
 
 Runs = InStore | Kept
 """Where runs are read from."""
@@ -21,12 +22,16 @@ __all__ = [
     "Record",
     "Run",
     "Runs",
+    "absence",
     "close",
     "data_tags",
+    "make_ready",
     "open_runs",
     "quiet",
     "registered_name",
     "reopen",
+    "require_experiment",
+    "require_ready",
     "require_same_store",
     "require_store",
     "uri",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdflow import process
-from kdflow.config import CompareConfig, StoreConfig
+from kdflow.config import CompareConfig, StoreConfig, SyncConfig
 from kdflow.errors import KdflowError, TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Kept, Outbox, Run
@@ -52,7 +52,7 @@ def offline(store, tmp_path_factory):
         study = run_study(study_config(**here, teacher_epochs=1, student_epochs=1, alphas="1,0"))
         comparison = run_compare(CompareConfig(teacher=teacher.run_id, keeping=teacher_config(**here).keeping))
         assert all(not journal.ids for journal in Journal.every(folder))
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     return folder, teacher, study, comparison
 
 
@@ -102,7 +102,7 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
 def test_a_second_sync_tells_nothing(offline, capsys):
     folder, *_ = offline
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     assert capsys.readouterr().out.startswith("The store has everything")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
@@ -123,7 +123,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
     _, run = begun(tmp_path)
     run.metrics({"train/loss": 1.0}, step=1)
     record_property("faults", 1)
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert stored(journal.id).info.status == "KILLED"
     assert stored(journal.id).data.metrics == {"train/loss": 1.0}
@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
 def test_a_run_in_use_is_left_to_its_process(store, tmp_path, capsys):
     told, _ = begun(tmp_path)
     with told.journal.locked():
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
         assert "is left out" in capsys.readouterr().out
         run_doctor(StoreConfig(str(tmp_path)))
         assert told.journal.key not in capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothi
     _, other = begun(tmp_path)
     other.close("FINISHED")
     with pytest.raises(TrackingError, match="1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert "set MLFLOW_TRACKING_URI" in capsys.readouterr().out
     assert [journal.pending for journal in Journal.every(tmp_path)].count(0) == 1
     assert stored(elsewhere.journal.id).info.status == "RUNNING"
@@ -161,7 +161,7 @@ def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothi
 def test_what_was_done_offline_belongs_to_the_store_that_is_told_first(store, tmp_path):
     _, run = begun(tmp_path, store="http://127.0.0.1:9")
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert journal.started["store"] == os.environ["MLFLOW_TRACKING_URI"]
 
@@ -181,7 +181,7 @@ def test_a_run_that_was_deleted_meanwhile_holds_no_other_up(store, tmp_path, mon
     other.close("FINISHED")
     record_property("faults", 1)
     with pytest.raises(TrackingError, match="of 2 runs, 1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert sorted(journal.pending for journal in Journal.every(tmp_path)) == [0, 1]
 
 
@@ -189,7 +189,7 @@ def test_sync_removes_the_checkpoints_of_what_is_finished(store, tmp_path):
     told, run = begun(tmp_path)
     (told.journal.checkpoints / "teacher").mkdir(parents=True)
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     assert not told.journal.checkpoints.exists()
 
 
@@ -198,7 +198,7 @@ def test_sync_without_a_store_is_an_error(tmp_path, monkeypatch, store):
     run.close("FINISHED")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(KdflowError, match="start it"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
 
 
 def dead():
