@@ -11,9 +11,9 @@ from kdflow import __version__, console, ending, files, process, stopping
 from kdflow.config import (
     CompareConfig,
     DoctorConfig,
-    StoreConfig,
     StudentConfig,
     StudyConfig,
+    SyncConfig,
     TeacherConfig,
     configure,
     options,
@@ -154,8 +154,8 @@ def compare(config: CompareConfig) -> None:
     run_compare(config)
 
 
-@_command(StoreConfig())
-def sync(config: StoreConfig) -> None:
+@_command(SyncConfig())
+def sync(config: SyncConfig) -> None:
     """Tell the MLflow store what it missed while it could not be used."""
     from kdflow.upkeep import run_sync
 

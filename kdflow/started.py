@@ -170,9 +170,11 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         lambda: require_known(config.data),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
-        lambda: None if keeping.offline else require_tracking(around),
+        lambda: None if keeping.offline else require_tracking(around, journal),
         drawing.require,
     )
+    if not keeping.offline:
+        tracking.make_ready(journal)
     if journal and not keeping.offline:
         tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)
@@ -188,19 +190,20 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
     return Session(kind, config, data, runtime, journal, around)
 
 
-def require_tracking(around: Surroundings, *remedy: str) -> None:
-    """Makes sure that the store can be used, and so can the runs that the environment names.
+def require_tracking(around: Surroundings, journal: Journal | None = None, otherwise: str = tracking.OFFLINE) -> None:
+    """Makes sure that the store takes runs and artifacts, and that the runs which the environment names can be used.
 
     Args:
         around: What the command's own run finds.
-        remedy: What to do if the store cannot be used.
+        journal: Of a command that is gone on with.
+        otherwise: What to do if the store cannot be used.
 
     Raises:
-        TrackingError: see `require_whole_store`, `require_store`, `require_artifacts_in_place` and
+        TrackingError: see `require_whole_store`, `require_ready`, `require_artifacts_in_place` and
             `require_surroundings`.
     """
     tracking.require_whole_store()
-    tracking.require_store(*remedy)
+    tracking.require_ready(journal, otherwise)
     tracking.require_artifacts_in_place()
     tracking.require_surroundings(around)
 

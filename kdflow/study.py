@@ -26,7 +26,9 @@ from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, settled_tags, surroundings
+from kdflow.tracking import Outbox, Run, Runs, data_tags, make_ready, settled_tags, surroundings
+
+KEPT_HERE = "look at what is kept here with --offline"
 
 
 def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
@@ -113,7 +115,8 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     """
     around = surroundings(texts(config), nested=nested)
     if not config.keeping.offline:
-        require_tracking(around, "look at what is kept here with --offline")
+        require_tracking(around, otherwise=KEPT_HERE)
+        make_ready(otherwise=KEPT_HERE)
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))

@@ -1,6 +1,7 @@
 """Everything MLflow: the only room that imports it."""
 
 from kdflow.tracking.champion import best_first, candidates
+from kdflow.tracking.checks import OFFLINE, make_ready, require_experiment, require_ready, require_store
 from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.in_store import InStore
 from kdflow.tracking.kept import Kept
@@ -10,7 +11,7 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
-from kdflow.tracking.store import require_same_store, require_store, uri
+from kdflow.tracking.store import absence, require_same_store, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
 
 Runs = InStore | Kept
@@ -18,6 +19,7 @@ Runs = InStore | Kept
 
 __all__ = [
     "MEND",
+    "OFFLINE",
     "WEIGHTS_FOLDER",
     "InStore",
     "Kept",
@@ -27,16 +29,20 @@ __all__ = [
     "Run",
     "Runs",
     "Surroundings",
+    "absence",
     "best_first",
     "candidates",
     "close",
     "data_tags",
+    "make_ready",
     "moved",
     "open_runs",
     "registered_name",
     "relocate",
     "reopen",
     "require_artifacts_in_place",
+    "require_experiment",
+    "require_ready",
     "require_same_store",
     "require_store",
     "require_surroundings",

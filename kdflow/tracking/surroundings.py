@@ -15,7 +15,8 @@ from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConf
 from kdflow.console import say
 from kdflow.errors import TrackingError, UsageError
 from kdflow.text import plain, redact
-from kdflow.tracking.store import client, named_experiment, reported, says_not_there, sqlite_file, uri
+from kdflow.tracking.experiments import named_experiment
+from kdflow.tracking.store import client, reported, says_not_there, sqlite_file, uri
 
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""

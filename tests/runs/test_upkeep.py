@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdflow import process
-from kdflow.config import CompareConfig, DoctorConfig, StoreConfig
+from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
 from kdflow.errors import KdflowError, TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Kept, Outbox, Run
@@ -52,7 +52,7 @@ def offline(store, tmp_path_factory):
         study = run_study(study_config(**here, teacher_epochs=1, student_epochs=1, alphas="1,0"))
         comparison = run_compare(CompareConfig(teacher=teacher.run_id, keeping=teacher_config(**here).keeping))
         assert all(not journal.ids for journal in Journal.every(folder))
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     return folder, teacher, study, comparison
 
 
@@ -135,7 +135,7 @@ def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_
 def test_a_second_sync_tells_nothing(offline, capsys):
     folder, *_ = offline
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     assert capsys.readouterr().out.startswith("The store has everything")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
@@ -156,7 +156,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
     _, run = begun(tmp_path)
     run.metrics({"train/loss": 1.0}, step=1)
     record_property("faults", 1)
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert stored(journal.id).info.status == "KILLED"
     assert stored(journal.id).data.metrics == {"train/loss": 1.0}
@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
 def test_a_run_in_use_is_left_to_its_process(store, tmp_path, capsys):
     told, _ = begun(tmp_path)
     with told.journal.locked():
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
         assert "is left out" in capsys.readouterr().out
         run_doctor(DoctorConfig(str(tmp_path)))
         assert told.journal.key not in capsys.readouterr().out
@@ -183,7 +183,7 @@ def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothi
     _, other = begun(tmp_path)
     other.close("FINISHED")
     with pytest.raises(TrackingError, match="1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     said = capsys.readouterr().out
     assert f"begun in sqlite:///{tmp_path / 'else.db'}, this is {os.environ['MLFLOW_TRACKING_URI']}: set MLFLOW" in said
     assert [journal.pending for journal in Journal.every(tmp_path)].count(0) == 1
@@ -195,7 +195,7 @@ def test_a_store_is_known_by_what_it_holds_whatever_its_address(store, tmp_path,
     told.write("status", told.journal.key, status="FINISHED")
     (tmp_path / "link.db").symlink_to(store / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'link.db'}")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     assert stored(told.journal.id).info.status == "FINISHED"
     assert Journal(told.journal.folder).started["store"] == f"sqlite:///{tmp_path / 'link.db'}"
 
@@ -208,14 +208,14 @@ def test_a_store_that_was_made_anew_at_the_same_address_is_another_one(store, tm
     told.journal.delivered -= 1
     told.journal.mark_delivered()
     with pytest.raises(TrackingError):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert "is not what it was begun in: its runs are gone from there" in capsys.readouterr().out
 
 
 def test_what_was_done_offline_belongs_to_the_store_that_is_told_first(store, tmp_path):
     _, run = begun(tmp_path, store="http://127.0.0.1:9")
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert journal.started["store"] == os.environ["MLFLOW_TRACKING_URI"]
 
@@ -235,7 +235,7 @@ def test_a_run_that_was_deleted_meanwhile_holds_no_other_up(store, tmp_path, mon
     other.close("FINISHED")
     record_property("faults", 1)
     with pytest.raises(TrackingError, match="of 2 runs, 1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert sorted(journal.pending for journal in Journal.every(tmp_path)) == [0, 1]
 
 
@@ -243,7 +243,7 @@ def test_sync_removes_the_checkpoints_of_what_is_finished(store, tmp_path):
     told, run = begun(tmp_path)
     (told.journal.checkpoints / "teacher").mkdir(parents=True)
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     assert not told.journal.checkpoints.exists()
 
 
@@ -252,7 +252,7 @@ def test_sync_without_a_store_is_an_error(tmp_path, monkeypatch, store):
     run.close("FINISHED")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(KdflowError, match="start it"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
 
 
 def dead():
