@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from kdflow.errors import UsageError
@@ -254,7 +255,9 @@ def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
     known = options(config)
     for name in values:
         if name not in known:
-            raise UsageError(f"there is no option {name!r}: choose from {', '.join(known)}")
+            near = get_close_matches(name, known, n=1) or [other for other in known if other.endswith(f"_{name}")]
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise UsageError(f"there is no option {name!r}: choose from {', '.join(known)}{hint}")
     checked = {name: known[name].read(flag(name), raw) for name, raw in values.items()}
     return _with(config, checked, prefix="")
 

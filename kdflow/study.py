@@ -21,10 +21,11 @@ from kdflow.data import Dataset
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
+from kdflow.results import Trained
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
-from kdflow.tracked import Plan, Trained, run_cohort
+from kdflow.tracked import Plan, run_cohort
 from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store
 
 

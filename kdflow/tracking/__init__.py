@@ -7,7 +7,7 @@ from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.run import Run, data_tags, reopen
-from kdflow.tracking.store import quiet, require_same_store, require_store, uri
+from kdflow.tracking.store import quiet, quieted, require_same_store, require_store, uri
 
 Runs = InStore | Kept
 """Where runs are read from."""
@@ -25,6 +25,7 @@ __all__ = [
     "data_tags",
     "open_runs",
     "quiet",
+    "quieted",
     "registered_name",
     "reopen",
     "require_same_store",

@@ -30,6 +30,8 @@ START_PATIENCE = 10.0
 # requests are, and a database without its driver an ImportError.
 TROUBLE = (MlflowException, SQLAlchemyError, OSError, ImportError)
 
+_LOGGERS = (logging.getLogger("alembic"), logging.getLogger("mlflow"))
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -138,8 +140,20 @@ def sqlite_file() -> Path | None:
 
 def quiet() -> None:
     """Keeps MLflow from saying more than its errors, in this process."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+
+
+@contextmanager
+def quieted() -> Iterator[None]:
+    """Within this, MLflow says no more than its errors."""
+    levels = [logger.level for logger in _LOGGERS]
+    quiet()
+    try:
+        yield
+    finally:
+        for logger, level in zip(_LOGGERS, levels, strict=True):
+            logger.setLevel(level)
 
 
 def client() -> MlflowClient:
