@@ -22,10 +22,11 @@ from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
 from kdflow.params import params
+from kdflow.results import Trained
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
-from kdflow.tracked import Plan, Trained, run_cohort
+from kdflow.tracked import Plan, run_cohort
 from kdflow.tracking import Outbox, Run, Runs, data_tags, make_ready, settled_tags, surroundings
 
 KEPT_HERE = "look at what is kept here with --offline"

@@ -11,7 +11,7 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import Record
 from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
-from kdflow.tracking.store import absence, require_same_store, uri
+from kdflow.tracking.store import absence, quieted, require_same_store, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
 
 Runs = InStore | Kept
@@ -37,6 +37,7 @@ __all__ = [
     "make_ready",
     "moved",
     "open_runs",
+    "quieted",
     "registered_name",
     "relocate",
     "reopen",

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import sqlite3
@@ -29,6 +30,8 @@ START_PATIENCE = 10.0
 # What MLflow raises when a store is away, locked, damaged or refuses; a failed upload is an OSError, as all errors of
 # requests are, and a database without its driver an ImportError.
 TROUBLE = (MlflowException, SQLAlchemyError, OSError, ImportError)
+
+_LOGGERS = (logging.getLogger("alembic"), logging.getLogger("mlflow"))
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,6 +145,19 @@ def sqlite_file() -> Path | None:
     """The file of a sqlite store; None if the store is something else."""
     address = make_url(uri()) if uri().startswith("sqlite:") else None
     return Path(address.database) if address and address.database else None
+
+
+@contextmanager
+def quieted() -> Iterator[None]:
+    """Within this, MLflow says no more than its errors."""
+    levels = [logger.level for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(_LOGGERS, levels, strict=True):
+            logger.setLevel(level)
 
 
 def client() -> MlflowClient:
