@@ -144,6 +144,7 @@ def _read_text(raw: object) -> str:
 
 
 def _read_floats(raw: object) -> tuple[float, ...]:
+    raw = (raw,) if isinstance(raw, int | float) else raw
     parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
     numbers = tuple(dict.fromkeys(_read_float(part) for part in parts))
     if not numbers:
