@@ -29,6 +29,7 @@ EPILOG = (
 def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
     try:
+        process.require_utf8()
         console.escape_what_cannot_be_encoded()
         console.hush(on="--quiet" in sys.argv)
         warnings.showwarning = ending.show_warning

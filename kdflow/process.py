@@ -7,6 +7,7 @@ import ctypes
 import getpass
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +24,25 @@ def prepare() -> None:
     _keep_freed_memory()
 
 
+def require_utf8() -> None:
+    """Starts this process anew in Python's UTF-8 mode where names of files could be read in ASCII alone.
+
+    Python does so by itself in the C locale, unless it is told not to; folders and classes would then have other names.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def _name_user() -> None:
-    """A container may run as a user that has no name, for which MLflow and torch would ask in vain."""
+    """A container may run as a user without name and home, for which MLflow and torch would ask in vain."""
     try:
         getpass.getuser()
     except (KeyError, OSError, ImportError):
         os.environ["LOGNAME"] = f"user-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/dev/null"  # no folder: nothing is kept there, and nothing that others wrote is read
 
 
 @contextmanager
