@@ -26,7 +26,7 @@ from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, surroundings
+from kdflow.tracking import Outbox, Run, Runs, Surroundings, data_tags
 
 
 def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
@@ -107,7 +107,7 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
-    around = surroundings(texts(config), nested=nested)
+    around = Surroundings.found(texts(config), nested=nested)
     if not config.keeping.offline:
         require_tracking(around, "look at what is kept here with --offline")
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)

@@ -9,7 +9,7 @@ from kdflow.tracking.record import Record
 from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen
 from kdflow.tracking.store import quiet, require_same_store, require_store, uri
-from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
+from kdflow.tracking.surroundings import Surroundings, require_surroundings
 
 Runs = InStore | Kept
 """Where runs are read from."""
@@ -37,6 +37,5 @@ __all__ = [
     "require_same_store",
     "require_store",
     "require_surroundings",
-    "surroundings",
     "uri",
 ]
