@@ -159,7 +159,7 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
-    around = tracking.surroundings(texts(config), nested=nested)
+    around = Surroundings.found(texts(config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         require_same_options(journal, config)

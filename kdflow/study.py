@@ -27,7 +27,7 @@ from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
 from kdflow.tracked import Plan, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, make_ready, settled_tags, surroundings
+from kdflow.tracking import Outbox, Run, Runs, Surroundings, data_tags, make_ready, settled_tags
 
 KEPT_HERE = "look at what is kept here with --offline"
 
@@ -114,7 +114,7 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
-    around = surroundings(texts(config), nested=nested)
+    around = Surroundings.found(texts(config), nested=nested)
     if not config.keeping.offline:
         require_tracking(around, otherwise=KEPT_HERE)
         make_ready(otherwise=KEPT_HERE)

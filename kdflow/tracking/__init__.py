@@ -12,7 +12,7 @@ from kdflow.tracking.record import Record
 from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
 from kdflow.tracking.store import absence, quieted, require_same_store, uri
-from kdflow.tracking.surroundings import Surroundings, require_surroundings, surroundings
+from kdflow.tracking.surroundings import Surroundings, require_surroundings
 
 Runs = InStore | Kept
 """Where runs are read from."""
@@ -49,6 +49,5 @@ __all__ = [
     "require_surroundings",
     "require_whole_store",
     "settled_tags",
-    "surroundings",
     "uri",
 ]
