@@ -25,7 +25,7 @@ RANKS = {
     **dict.fromkeys(["taught", "resume", "preflight"], 6),
     "cohort": 7,
     "train": 8,
-    **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),
+    **dict.fromkeys(["teacher", "figures", "progress", "terminal", "pages"], 9),
     **dict.fromkeys(["report", "catalogue"], 10),
     "page": 11,
     **dict.fromkeys(["compare", "started"], 12),
