@@ -25,7 +25,7 @@ RANKS = {
     **dict.fromkeys(["taught", "resume", "preflight", "params"], 6),
     "cohort": 7,
     "train": 8,
-    **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),
+    **dict.fromkeys(["teacher", "figures", "progress", "terminal", "pages"], 9),
     **dict.fromkeys(["report", "registered"], 10),
     **dict.fromkeys(["page", "catalogue"], 11),
     **dict.fromkeys(["compare", "started", "usage"], 12),

@@ -8,16 +8,18 @@ from kdflow.tracking.kept import Kept
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name
 from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.pages import EXPERIMENTS_PAGE, experiment_pages, ui_address
 from kdflow.tracking.record import Record
 from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
-from kdflow.tracking.store import absence, quieted, require_same_store, uri
+from kdflow.tracking.store import absence, quieted, require_same_store, sqlite_file, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
 
 Runs = InStore | Kept
 """Where runs are read from."""
 
 __all__ = [
+    "EXPERIMENTS_PAGE",
     "MEND",
     "OFFLINE",
     "WEIGHTS_FOLDER",
@@ -34,6 +36,7 @@ __all__ = [
     "candidates",
     "close",
     "data_tags",
+    "experiment_pages",
     "make_ready",
     "moved",
     "open_runs",
@@ -49,5 +52,7 @@ __all__ = [
     "require_surroundings",
     "require_whole_store",
     "settled_tags",
+    "sqlite_file",
+    "ui_address",
     "uri",
 ]

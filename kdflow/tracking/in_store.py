@@ -1,12 +1,10 @@
 """Reading runs back from the MLflow store."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
@@ -16,6 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
 from kdflow.text import redact
+from kdflow.tracking import pages
 from kdflow.tracking.champion import CHAMPION
 from kdflow.tracking.models import WEIGHTS_FOLDER
 from kdflow.tracking.record import EVERY_EPOCH, Record
@@ -109,11 +108,10 @@ class InStore:
             experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
         except TROUBLE:
             return f"in {self.place}, once it can be used again"
-        runs, among = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), experiments))
-        page = f"/#/compare-runs?runs={runs}&experiments={among}&workflowType=machine_learning"
+        page = pages.comparison(run_ids, experiments)
+        if address := pages.ui_address():
+            return address + page
         store = redact(uri())
-        if uri().startswith("http"):
-            return store.rstrip("/") + page
         return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
