@@ -11,7 +11,6 @@ def tell() -> None:
     """Prints a link for each experiment that holds runs of kdflow; a store that does not answer stops nothing."""
     from kdflow import tracking
 
-    tracking.quiet()
     address, store = tracking.ui_address(), tracking.sqlite_file()
     try:
         found = {} if store and not store.exists() else tracking.experiment_pages()

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from kdflow import glance, process
+from kdflow import glance, process, relocation
 from kdflow.config import DoctorConfig, SyncConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
@@ -144,20 +144,36 @@ def _close_open_runs() -> None:
 
 def _relocate(*, asked: bool) -> None:
     """Says whether the store finds its artifacts where they are, and mends that if asked."""
-    from kdflow import tracking
-
+    file = _sqlite_file()
     if not asked:
-        if moved := tracking.moved():
+        if moved := relocation.moved(file) if file else {}:
             old, new = next(iter(moved.items()))
-            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {tracking.MEND}")
+            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
         return
-    relocated = tracking.relocate()
+    if file is None:
+        from kdflow import tracking
+
+        store = redact(tracking.uri())
+        raise TrackingError(f"--relocate: {store} is no sqlite file: where its artifacts are is for those who run it")
+    relocated = relocation.relocate(file)
     if relocated is None:
         say("Nothing to relocate: no artifacts of the store lie beside it that it looks for elsewhere.")
     else:
         before = " and ".join(map(str, relocated.old))
         say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
         say(f"The database as it was: {relocated.backup}")
+
+
+def _sqlite_file() -> Path | None:
+    """The file of a sqlite store, asked of MLflow only where that is needed."""
+    address = glance.store_address()
+    if path := glance.sqlite_path(address):
+        return path
+    if address and not address.startswith("sqlite:"):
+        return None
+    from kdflow import tracking
+
+    return tracking.sqlite_file()
 
 
 def _is_in_use(journal: Journal) -> bool:

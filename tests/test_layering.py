@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 RANKS = {
     **dict.fromkeys(["errors", "glance", "process", "suggestions", "text"], 0),
     **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
-    **dict.fromkeys(["__init__", "drawing", "entries", "columns"], 1),
+    **dict.fromkeys(["__init__", "drawing", "entries", "columns", "relocation"], 1),
     **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "results", "rows"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "deliveries", "lettering", "settings_file"], 3),
     **dict.fromkeys(["models", "journal"], 4),

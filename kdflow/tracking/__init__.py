@@ -1,7 +1,14 @@
 """Everything MLflow: the only room that imports it."""
 
 from kdflow.tracking.champion import best_first, candidates
-from kdflow.tracking.checks import OFFLINE, make_ready, require_experiment, require_ready, require_store
+from kdflow.tracking.checks import (
+    OFFLINE,
+    make_ready,
+    require_artifacts_in_place,
+    require_experiment,
+    require_ready,
+    require_store,
+)
 from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.in_store import InStore
 from kdflow.tracking.kept import Kept
@@ -10,7 +17,6 @@ from kdflow.tracking.opened import OpenRun, close, open_runs
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.pages import EXPERIMENTS_PAGE, experiment_pages, ui_address
 from kdflow.tracking.record import Record
-from kdflow.tracking.relocation import MEND, moved, relocate, require_artifacts_in_place
 from kdflow.tracking.run import Run, data_tags, reopen, settled_tags
 from kdflow.tracking.store import absence, quieted, require_same_store, sqlite_file, uri
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
@@ -20,7 +26,6 @@ Runs = InStore | Kept
 
 __all__ = [
     "EXPERIMENTS_PAGE",
-    "MEND",
     "OFFLINE",
     "WEIGHTS_FOLDER",
     "InStore",
@@ -38,11 +43,9 @@ __all__ = [
     "data_tags",
     "experiment_pages",
     "make_ready",
-    "moved",
     "open_runs",
     "quieted",
     "registered_name",
-    "relocate",
     "reopen",
     "require_artifacts_in_place",
     "require_experiment",

@@ -13,13 +13,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
+from kdflow.relocation import is_missing
 from kdflow.text import redact
 from kdflow.tracking import pages
 from kdflow.tracking.champion import CHAMPION
 from kdflow.tracking.models import WEIGHTS_FOLDER
 from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.references import LATEST, Reference
-from kdflow.tracking.relocation import is_missing
 from kdflow.tracking.store import (
     TROUBLE,
     all_experiment_ids,

@@ -5,17 +5,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from kdflow.errors import TrackingError
-from kdflow.text import redact
-from kdflow.tracking.store import reported, sqlite_file, uri
 
 Places = tuple[tuple[str, str, str], ...]
 """Table, column, and in which of its rows."""
@@ -49,66 +45,55 @@ class Relocated:
     backup: Path
 
 
-@reported
-def require_artifacts_in_place() -> None:
-    """Makes sure that a sqlite store was not moved away from the artifacts of its experiments, or together with them.
-
-    Raises:
-        TrackingError: it was; MLflow would look for artifacts, and make new ones, where they are no more.
-    """
-    for old, new in moved(EXPERIMENTS).items():
-        raise TrackingError(f"the store {redact(uri())} was moved: its artifacts are in {new}, not in {old}; {MEND}")
-
-
-@reported
-def moved(places: Places = EVERYWHERE) -> dict[str, str]:
+def moved(file: Path, places: Places = EVERYWHERE) -> dict[str, str]:
     """Addresses of artifacts that are not there but, by the same relative path, beside the database; with where.
 
     Args:
+        file: The database; without one nothing has moved.
         places: Where to look for addresses.
+
+    Raises:
+        TrackingError: it cannot be read.
     """
-    file = sqlite_file()
-    if file is None or not file.exists():
+    if not file.exists():
         return {}
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as store:
-            return _moved(store, places, file.resolve().parent)
-    except sqlite3.Error as error:
-        raise SQLAlchemyError(str(error)) from error
+    file = file.resolve()
+    with _opened(f"{file.as_uri()}?mode=ro") as store:
+        return _moved(store, places, file.parent)
 
 
-@reported
-def relocate() -> Relocated | None:
+def relocate(file: Path) -> Relocated | None:
     """Lets a sqlite store that was moved find its artifacts again; None where nothing is to be mended.
 
     Raises:
-        TrackingError: the store is no sqlite file, or cannot be used.
+        TrackingError: it cannot be written.
     """
-    file = sqlite_file()
-    if file is None:
-        raise TrackingError(
-            f"--relocate: {redact(uri())} is no sqlite file: where its artifacts are is for those to say who run it"
-        )
     if not file.exists():
         return None
     file = file.resolve()
-    try:
-        with closing(sqlite3.connect(file, isolation_level=None)) as store:
-            store.execute("BEGIN IMMEDIATE")
-            found = _moved(store, EVERYWHERE, file.parent)
-            if not found:
-                return None
-            backup = _copied(file)
-            count = sum(
-                store.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ? AND {rows}", (new, old)).rowcount
-                for table, column, rows in _present(store, EVERYWHERE)
-                for old, new in found.items()
-            )
-            store.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise SQLAlchemyError(str(error)) from error
+    with _opened(file.as_uri()) as store:
+        store.execute("BEGIN IMMEDIATE")
+        found = _moved(store, EVERYWHERE, file.parent)
+        if not found:
+            return None
+        backup = _copied(file)
+        count = sum(
+            store.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ? AND {rows}", (new, old)).rowcount
+            for table, column, rows in _present(store, EVERYWHERE)
+            for old, new in found.items()
+        )
+        store.execute("COMMIT")
     roots = {_root(_path(old), _path(new), file.parent) for old, new in found.items()}
     return Relocated(count, tuple(sorted(roots)), file.parent, backup)
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as store:
+            yield store
+    except sqlite3.Error as error:
+        raise TrackingError(f"the store {address.partition('?')[0]} cannot be used: {error}") from error
 
 
 def is_missing(address: str) -> bool:
