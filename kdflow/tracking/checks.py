@@ -72,7 +72,7 @@ def require_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> N
         if found:
             _require_artifacts(found.name, found.artifact_location)
         elif root:
-            _require_artifacts(_experiment(journal).get("name", "0"), root.as_uri())
+            _require_artifacts(_experiment(journal).get("name", "0"), str(root))
 
 
 def make_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> None:
@@ -218,7 +218,7 @@ def _try_artifact(location: str) -> None:
     if not is_local_uri(location):
         _try_upload(location)
     elif "://" not in location and unquote(location) != location:
-        raise NotADirectoryError(f"MLflow reads the % in it as a code, and would write to {unquote(location)}")
+        raise OSError(f"MLflow takes the % for a code and would write to {unquote(location)}; rename that folder")
     else:
         try:
             files.try_writing(Path(local_file_uri_to_path(location)))

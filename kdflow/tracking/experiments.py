@@ -1,10 +1,8 @@
 """The experiment of a command: which it is, whether it takes runs, and where its artifacts go."""
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -71,7 +69,7 @@ def experiment_id(chosen: Mapping[str, str] | None = None) -> str:
     found = find_experiment(chosen)
     if found is None:
         try:
-            return client().create_experiment(chosen["name"], _artifact_location())
+            return client().create_experiment(chosen["name"])
         except MlflowException:  # another process may have been quicker
             found = find_experiment(chosen)
             if found is None:
@@ -82,9 +80,3 @@ def experiment_id(chosen: Mapping[str, str] | None = None) -> str:
 def artifact_root() -> Path | None:
     """Where MLflow puts the artifacts of new experiments, if it is this process that decides it."""
     return None if uri().startswith(("http", "file", "databricks")) else Path("mlruns").absolute()
-
-
-def _artifact_location() -> str | None:
-    """Of a new experiment; None leaves it to MLflow, which would take a % in the path for the sign of a code."""
-    root = artifact_root()
-    return None if root is None or unquote(str(root)) == str(root) else (root / secrets.token_hex(8)).as_uri()

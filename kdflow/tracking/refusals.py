@@ -3,8 +3,6 @@
 import errno
 
 from mlflow.exceptions import MlflowException
-from requests import RequestException
-from requests.exceptions import RetryError
 from sqlalchemy.exc import SQLAlchemyError
 
 from kdflow.errors import TrackingError
@@ -39,25 +37,27 @@ def is_refusal(error: BaseException) -> bool:
 
     An answer of 500 counts as one: the server is there, and fails at this alone.
     """
-    if isinstance(error, RetryError):
-        return "500 error" in str(error)
-    if isinstance(error, RequestException):
-        return error.response is not None and error.response.status_code not in _LATER_HTTP
+    if status := _status(error):
+        return status not in _LATER_HTTP
     if isinstance(error, MlflowException):
         cause = error.__cause__ or error.__context__
         if error.error_code == _UNKNOWN and cause:
             return is_refusal(cause)
         return error.error_code not in _LATER
     if isinstance(error, OSError):
-        return error.errno in _OF_FILES
+        return error.errno in _OF_FILES or "too many 500 error" in str(error)  # so say requests that were repeated
     return not isinstance(error, SQLAlchemyError | MemoryError)
 
 
 def remedy(error: BaseException) -> str:
     """What a user can do about a refusal; empty where nothing is known."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403) or getattr(error, "error_code", "") in _OF_CREDENTIALS:
+    if _status(error) in (401, 403) or getattr(error, "error_code", "") in _OF_CREDENTIALS:
         return CREDENTIALS
     if isinstance(error, OSError) and error.errno in _OF_FILES and error.filename:
         return f"make {error.filename} writable"
     return ""
+
+
+def _status(error: BaseException) -> int | None:
+    """Of a failed request, what the server answered with."""
+    return getattr(getattr(error, "response", None), "status_code", None)

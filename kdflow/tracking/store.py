@@ -8,7 +8,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -175,7 +175,19 @@ def _prepare(address: str) -> None:
         # Where anybody may write, a link of that name could lead anywhere.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            MlflowClient(address).search_experiments(max_results=1)
+            with _no_folder_of_its_quoted_name(address):
+                MlflowClient(address).search_experiments(max_results=1)
+
+
+@contextmanager
+def _no_folder_of_its_quoted_name(address: str) -> Iterator[None]:
+    """MLflow makes the folder of a sqlite file, and by a wrong name where its path has to be quoted."""
+    folder = Path(address.removeprefix("sqlite:///")).parent
+    made = [one for one in (folder, *folder.parents) if "%" in str(one) and not one.exists()]
+    yield
+    for one in made:
+        with suppress(OSError):
+            one.rmdir()
 
 
 def uri() -> str:
