@@ -1,6 +1,5 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
-import shlex
 from contextlib import suppress
 
 from kdflow import compare, distillers, models, settings_file
@@ -24,6 +23,7 @@ from kdflow.options import flag, show
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable
 from kdflow.teacher import Teacher
+from kdflow.text import command
 from kdflow.tracked import Plan, Trained, run_cohort
 from kdflow.tracking import Outbox, Run, Runs, data_tags, require_store
 
@@ -39,7 +39,8 @@ def run_teacher(config: TeacherConfig) -> Trained:
     plan = _plan_teacher(session.config, session.data)
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
-    say(f"Next: kdflow student --alpha 0 --teacher {trained.run_id}{_said(config.data)}{_said(config.keeping)}")
+    again = (*_said(config.data), *_said(config.keeping))
+    say(f"Next: {command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again)}")
     return trained
 
 
@@ -55,7 +56,7 @@ def run_student(config: StudentConfig) -> Trained:
     teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
-    say(f"Next: kdflow compare{_said(config.keeping)}")
+    say(f"Next: {command('kdflow', 'compare', *_said(config.keeping))}")
     return trained
 
 
@@ -112,11 +113,11 @@ def _compare(outbox: Outbox, teacher: Teacher, runs_dir: str) -> tuple[Runs, Com
     return kept, compare.find(CompareConfig(), kept, taught_by=teacher_id)
 
 
-def _said(config: DataConfig | KeepingConfig) -> str:
+def _said(config: DataConfig | KeepingConfig) -> list[str]:
     """Options that are not at their defaults, as they are typed again for a next command."""
     default, differing = flat(type(config)()), flat(config)
     again = {name: value for name, value in differing.items() if value != default[name] and name != "resume"}
-    return "".join(f" {flag(name)} {shlex.quote(show(value))}" for name, value in again.items())
+    return [word for name, value in again.items() for word in (flag(name), show(value))]
 
 
 def _as_teacher(trained: Trained) -> Teacher:

@@ -263,7 +263,9 @@ def test_every_text_file_is_read_and_written_in_a_named_encoding(path):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         owner = ast.unparse(node.func).rpartition(".")[0]
-        if called not in ("open", "fdopen", "read_text", "write_text") or (owner in ("os", "Image") and called == "open"):
+        if called not in ("open", "fdopen", "read_text", "write_text") or (
+            owner in ("os", "Image") and called == "open"
+        ):
             continue
         modes = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
         binary = any("b" in mode and set(mode) <= set("rwaxb+") for mode in modes)

@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 RANKS = {
     **dict.fromkeys(["__init__", "errors", "glance", "rows", "process", "suggestions", "text"], 0),
     **dict.fromkeys(
-        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
+        ["options", "project", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"],
+        1,
     ),
     **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "journal", "settings_file"], 3),

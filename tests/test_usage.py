@@ -84,7 +84,11 @@ def test_an_option_of_another_spelling_is_suggested(monkeypatch, capsys, argumen
 
 def completed(*words):
     """What a shell offers for the last word."""
-    environment = {"_KDFLOW_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    environment = {
+        "_KDFLOW_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
     code = "import sys; from kdflow.cli import main\ntry: main()\n"
     code += "finally: print({'torch', 'mlflow', 'numpy'} & set(sys.modules), file=sys.stderr)"
     done = subprocess.run(
@@ -100,7 +104,9 @@ def completed(*words):
 
 def test_a_shell_completes_commands_options_and_values_without_torch():
     assert ("plain", "student") in completed("kdflow", "stud")
-    assert {("plain", "--alpha"), ("plain", "--alphas")} & completed("kdflow", "study", "--al") == {("plain", "--alphas")}
+    assert {("plain", "--alpha"), ("plain", "--alphas")} & completed("kdflow", "study", "--al") == {
+        ("plain", "--alphas")
+    }
     assert completed("kdflow", "student", "--device", "c") == {("plain", "cpu"), ("plain", "cuda")}
     assert ("dir", "im") in completed("kdflow", "student", "--dataset", "im")
     names = completed("kdflow", "study", "--teacher-model", "alex")

@@ -12,7 +12,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from kdflow.errors import TeacherError
-from kdflow.text import redact
+from kdflow.text import command, redact
 from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name, versions
 from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.store import (
@@ -97,7 +97,7 @@ class InStore:
         store = redact(uri())
         if uri().startswith("http"):
             return store.rstrip("/") + page
-        return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
+        return f"{command('mlflow', 'ui', '--backend-store-uri', store)} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
 def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[MlflowRun]:
