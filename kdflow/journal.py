@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import secrets
-import shlex
 import shutil
 import socket
 import time
@@ -27,6 +26,7 @@ from kdflow.deliveries import Deliveries
 from kdflow.entries import runs_named
 from kdflow.errors import KdflowError
 from kdflow.run_folders import KEY, folders, read_delivered, read_json, read_lines
+from kdflow.text import command
 
 SCHEMA = 1
 DIVERGED = "kdflow.diverged"
@@ -89,10 +89,8 @@ class Journal(Deliveries):
             if reference in (key, ids.get(key)):
                 return cls(folder)
             if reference in ids.values() or reference.startswith(f"{key}/"):
-                kind = key.partition("-")[0]
-                raise KdflowError(
-                    f"--resume {reference}: this run is part of a {kind}: kdflow {kind} --resume {ids.get(key, key)}"
-                )
+                kind, whole = key.partition("-")[0], cls(folder)
+                raise KdflowError(f"--resume {reference}: this run is part of a {kind}: {whole.resume_command}")
         raise KdflowError(
             f"--resume {reference}: {runs_dir} keeps nothing of such a run: it was run elsewhere (name that folder "
             "with --runs-dir), or what was kept is deleted"
@@ -120,17 +118,17 @@ class Journal(Deliveries):
     @property
     def resume_command(self) -> str:
         """What to type to go on with it."""
-        return f"kdflow {self.started['kind']} --resume {self.reference}{self._where}"
+        return command("kdflow", self.started["kind"], "--resume", self.reference, *self._where)
 
     @property
     def sync_command(self) -> str:
         """What to type to tell the store what it does not have yet."""
-        return f"kdflow sync{self._where}"
+        return command("kdflow", "sync", *self._where)
 
     @property
-    def _where(self) -> str:
+    def _where(self) -> list[str]:
         runs_dir = self.folder.parent
-        return "" if runs_dir == Path(KeepingConfig().runs_dir) else f" --runs-dir {shlex.quote(str(runs_dir))}"
+        return [] if runs_dir == Path(KeepingConfig().runs_dir) else ["--runs-dir", str(runs_dir)]
 
     @property
     def checkpoints(self) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import drawing, files, preflight, teacher, tracking
+from kdflow import drawing, files, preflight, project, teacher, tracking
 from kdflow.columns import validation_note
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.console import say
@@ -125,7 +125,9 @@ def begun(
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):
-                error.add_note(f"go on with: {journal.resume_command}{' --offline true' * keeping.offline}")
+                here = f"{journal.resume_command}{' --offline true' * keeping.offline}"
+                onward = project.how_to_go_on(kind, journal.reference, keeping.runs_dir, here=here)
+                error.add_note(f"go on with: {onward}")
             raise
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with

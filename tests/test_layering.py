@@ -16,7 +16,9 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 # A room imports only rooms of lower rank.
 RANKS = {
     **dict.fromkeys(["errors", "glance", "process", "suggestions", "text"], 0),
-    **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
+    **dict.fromkeys(
+        ["options", "project", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1
+    ),
     **dict.fromkeys(["__init__", "drawing", "entries", "columns", "relocation"], 1),
     **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "results", "rows"], 2),
     **dict.fromkeys(["data", "runtime", "schedules", "deliveries", "lettering", "settings_file"], 3),

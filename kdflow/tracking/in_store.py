@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
 from kdflow.relocation import is_missing
-from kdflow.text import redact
+from kdflow.text import command, redact
 from kdflow.tracking import pages
 from kdflow.tracking.champion import CHAMPION
 from kdflow.tracking.models import WEIGHTS_FOLDER
@@ -112,7 +112,8 @@ class InStore:
         if address := pages.ui_address():
             return address + page
         store = redact(uri())
-        return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
+        ui = command("mlflow", "ui", "--backend-store-uri", store)
+        return f"{ui} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
 def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[MlflowRun]:
