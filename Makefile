@@ -16,14 +16,11 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python "$$@"; } || \
 	$(BIN)/python -m pip install "$$@"; }; install
 
-# A store's address may hold a password: it is not printed, and not handed over where `ps` shows it.
-WITHOUT_SECRETS = -e 's|://.*@|://|' -e 's|[?].*||'
-
 # torchdistill, to compare with, has an environment of its own (6 GB); a quick benchmark does without.
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock audit clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -33,8 +30,9 @@ study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100
 
 ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=5000
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
-	case "$$store" in http:* | https:*) echo "The runs are on a server: open $$store" | sed $(WITHOUT_SECRETS); exit;; esac; \
-	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it)"; \
+	case "$$store" in http:* | https:*) echo "The runs are on a server:"; exec $(BIN)/python -m kdflow.pages;; esac; \
+	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it). Then open"; \
+	KDFLOW_UI_URL="$${KDFLOW_UI_URL:-http://127.0.0.1:$(PORT)}" $(BIN)/python -m kdflow.pages; \
 	MLFLOW_BACKEND_STORE_URI="$$store" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" --default-artifact-root "$(CURDIR)/mlruns"
@@ -65,6 +63,9 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 	awk -F '==' 'NR == FNR { sub(/ .*/, "", $$2); pin[$$1] = $$2; next } \
 		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
+
+catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change to data sets, models or distillers
+	@$(BIN)/python -c 'from kdflow.catalogue import keep; keep()'
 
 # Without --strict, packages that the advisories could not be asked about would count as sound.
 audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here

@@ -1,48 +1,80 @@
-"""What can be chosen by name: data sets, models, distillers."""
+"""What can be chosen by name, told at once: from a file that `make catalogue` keeps, while it fits the source."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from kdflow.console import console
-from kdflow.data.base import sources
-from kdflow.distillers.base import distillers
-from kdflow.models import build, cost
-from kdflow.models.base import models
-from kdflow.options import show
 
-CLASSES = 10
+PACKAGE = Path(__file__).parent
+KEPT = PACKAGE / "catalogue.json"
+ROOMS = ("data", "distillers", "models")
 
 
 def print_catalogue() -> None:
     """Prints every registered data set, model and distiller, the models with their cost at 10 classes."""
-    data = Table(title="data sets (--dataset)", title_justify="left")
-    for column in ("name", "what it is"):
-        data.add_column(column)
-    for name in sources:
-        data.add_row(name, _first_line(sources[name]))
-    data.add_row("a folder", "train-*.parquet and test-*.parquet, or train/CLASS/* and test/CLASS/*.")
-
-    nets = Table(title=f"models (--model), cost at {CLASSES} classes", title_justify="left")
-    for column in ("name", "parameters", "MFLOP an image", "what it is"):
-        nets.add_column(column, justify="right" if column in ("parameters", "MFLOP an image") else "left")
-    for name in models:
-        net = build(name, CLASSES, seed=0)
-        flops = f"{cost.forward_flops(net) / 1e6:.1f}"
-        nets.add_row(name, f"{cost.parameters(net):,}", flops, _first_line(models[name]))
-    nets.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
-
-    methods = Table(title="distillers (--distiller)", title_justify="left")
-    for column in ("name", "what the student learns", "knob", "default", "allowed"):
-        methods.add_column(column)
-    for name in distillers:
-        knobs = distillers[name].knobs
-        texts = [[knob, show(spec.default), spec.allowed] for knob, spec in knobs.items()] or [["", "", ""]]
-        methods.add_row(
-            name, _first_line(distillers[name]), *("\n".join(column) for column in zip(*texts, strict=True))
-        )
-
-    for table in (data, nets, methods):
+    facts = kept() or made()
+    for table in (_datasets(facts["dataset"]), _models(facts["model"]), _distillers(facts["distiller"])):
         console.print(table)
 
 
-def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().splitlines()[0]
+def kept() -> dict[str, Any] | None:
+    """The catalogue as it was kept; None if a file that registers something is not what it was then."""
+    try:
+        facts: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
+        return facts if facts["source"] == source_digest() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def made() -> dict[str, Any]:
+    """The catalogue as it is, which takes the time to import torch."""
+    from kdflow.registered import facts
+
+    return {"source": source_digest(), **facts()}
+
+
+def keep() -> None:
+    """Writes the file, for `make catalogue`."""
+    KEPT.write_text(json.dumps(made(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def source_digest() -> str:
+    """SHA-256, as hex, of the source of all that registers something."""
+    sha = hashlib.sha256()
+    for path in sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py")):
+        sha.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode() + path.read_bytes())
+    return sha.hexdigest()
+
+
+def _datasets(facts: dict[str, Any]) -> Table:
+    table = Table(title="data sets (--dataset)", title_justify="left")
+    for column in ("name", "what it is"):
+        table.add_column(column)
+    for name, one in facts.items():
+        table.add_row(name, one["about"])
+    table.add_row("a folder", "train-*.parquet and test-*.parquet, or train/CLASS/* and test/CLASS/*.")
+    return table
+
+
+def _models(facts: dict[str, Any]) -> Table:
+    table = Table(title="models (--model), cost at 10 classes", title_justify="left")
+    for column in ("name", "parameters", "MFLOP an image", "what it is"):
+        table.add_column(column, justify="right" if column in ("parameters", "MFLOP an image") else "left")
+    for name, one in facts.items():
+        table.add_row(name, f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}", one["about"])
+    table.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
+    return table
+
+
+def _distillers(facts: dict[str, Any]) -> Table:
+    table = Table(title="distillers (--distiller)", title_justify="left")
+    for column in ("name", "what the student learns", "knob", "default", "allowed"):
+        table.add_column(column)
+    for name, one in facts.items():
+        knobs = [[knob, *said] for knob, said in one["knobs"].items()] or [["", "", ""]]
+        table.add_row(name, one["about"], *("\n".join(column) for column in zip(*knobs, strict=True)))
+    return table

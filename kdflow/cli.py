@@ -1,18 +1,16 @@
 """The command line: options from the configs, one call into `study`, errors as one line and an exit code."""
 
-import os
-import signal
 import sys
-import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
 
-from kdflow import __version__, process, stopping
+from kdflow import __version__, console, ending, files, process, stopping
 from kdflow.config import (
     CompareConfig,
-    StoreConfig,
+    DoctorConfig,
     StudentConfig,
     StudyConfig,
     SyncConfig,
@@ -20,9 +18,8 @@ from kdflow.config import (
     configure,
     options,
 )
-from kdflow.errors import KdflowError, Problems
-from kdflow.options import Option, flag, show
-from kdflow.text import plain, redact
+from kdflow.errors import KdflowError, UnforeseenError
+from kdflow.usage import Command, Described, FileOption, debug_flag, quiet_flag
 
 EPILOG = (
     "Exit codes: 0 done, 1 run failed, 2 wrong option, 3 data or teacher invalid, 4 tracking, 130 Ctrl-C, 143 SIGTERM."
@@ -31,78 +28,102 @@ EPILOG = (
 
 def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
-    process.prepare()
-    stopping.listen()
     try:
+        process.require_utf8()
+        console.escape_what_cannot_be_encoded()
+        console.hush(on="--quiet" in sys.argv)
+        warnings.showwarning = ending.show_warning
+        process.prepare()
+        stopping.listen()
         kdflow.main(standalone_mode=False)
+        code = 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except click.ClickException as error:
-        _fail(error.format_message(), code=error.exit_code)
-    except KdflowError as error:
-        if "--debug" in sys.argv:
-            print(redact(traceback.format_exc()), file=sys.stderr)
-        _fail(*map(_with_notes, _each(error)), code=error.exit_code)
-    except stopping.Stopped as stopped:
-        _fail(_with_notes(stopped), code=stopped.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", code=128 + signal.SIGINT)
-    sys.exit(0)
+        code = ending.fail([error.format_message()], code=error.exit_code)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        code = ending.tell(error.__cause__ or error if isinstance(error, click.Abort) else error)
+    ending.end(code)
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(__version__)
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
-def kdflow(debug: bool) -> None:
+def kdflow() -> None:
     """What does a small student gain from a teacher under a restricted number of epochs?"""
 
 
-def _describe(spec: Option) -> str:
-    allowed = "" if spec.allowed == "a text" else f"{spec.allowed}; "
-    return f"{spec.help}  [{allowed}default {show(spec.default) or 'empty'}]"
+kdflow.params.append(debug_flag())
 
 
-def _bare(spec: Option) -> dict[str, Any]:
-    """What makes `--deterministic` mean `--deterministic true`; other options need their value."""
-    return {"is_flag": False, "flag_value": "true"} if isinstance(spec.default, bool) else {}
+def _add(run: Callable[..., None], name: str, **settings: Any) -> click.Command:
+    """Makes a function a command; whatever it raises is told, and nothing else makes of it what it is not."""
+
+    def callback(**texts: Any) -> None:
+        try:
+            run(**texts)
+        except (KdflowError, click.ClickException):
+            raise
+        except Exception as error:  # click takes the end of a file for Ctrl-C, and a broken pipe for one of its own
+            raise UnforeseenError(error) from error
+
+    command = Command(name, callback=callback, help=run.__doc__, elsewhere=_all_options, **settings)
+    kdflow.add_command(command)
+    return command
 
 
-def _command(config: Any) -> Callable[[Callable[[Any], None]], click.Command]:
-    """A command with one text option for each option of the config; the config reads and checks the texts."""
+def _all_options() -> dict[str, set[str]]:
+    return {name: {str(param.name) for param in command.params} for name, command in kdflow.commands.items()}
+
+
+def _command(config: Any, *, long: bool = False) -> Callable[[Callable[[Any], None]], click.Command]:
+    """A command with one text option for each option of the config; the config reads and checks the texts.
+
+    Args:
+        config: The defaults.
+        long: Whether it takes its time, and options from a file.
+    """
 
     def decorate(run: Callable[[Any], None]) -> click.Command:
-        def callback(**texts: str) -> None:
-            given = {name: text for name, text in texts.items() if text is not None}
+        def configured(config_file: str | None = None, **texts: str | None) -> None:
+            files.require_working_folder()
+            typed = {name: text for name, text in texts.items() if text is not None}
+            given = {**_from_file(config_file, config), **typed}
             checked = configure(config, **given)
             if given.get("resume"):
                 checked = _stopped_options(run.__name__, config, given)
-            from kdflow.tracking import quiet
-
-            quiet()
             run(checked)
 
-        params: list[click.Parameter] = [
-            click.Option([flag(name), name], metavar="VALUE", help=_describe(spec), **_bare(spec))
-            for name, spec in options(config).items()
-        ]
-        command = click.Command(run.__name__, callback=callback, params=params, help=run.__doc__)
-        kdflow.add_command(command)
-        return command
+        configured.__doc__ = run.__doc__
+        params = [Described(name, spec) for name, spec in options(config).items()]
+        return _add(configured, run.__name__, params=params, extra=[FileOption(), quiet_flag()] if long else [])
 
     return decorate
 
 
-def _stopped_options(kind: str, config: Any, given: dict[str, str]) -> Any:
-    """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
-    from kdflow.resume import options_of_stopped_run
+def _from_file(path: str | None, config: Any) -> dict[str, object]:
+    if path is None:
+        return {}
+    from kdflow.settings_file import read
 
-    if "MLFLOW_RUN_ID" in os.environ:
+    return read(path, config)
+
+
+def _stopped_options(kind: str, config: Any, given: dict[str, object]) -> Any:
+    """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
+    from kdflow.stopped import options_of_stopped_run
+
+    if given.keys() >= options(config).keys():
         given = {name: text for name, text in given.items() if configure(config, **{name: text}) != config}
     return options_of_stopped_run(kind, config, given)
 
 
-@_command(StudyConfig())
+@_command(StudyConfig(), long=True)
 def study(config: StudyConfig) -> None:
     """Train a teacher, then a student for each alpha in one pass, and compare them."""
     from kdflow.study import run_study
@@ -110,7 +131,7 @@ def study(config: StudyConfig) -> None:
     run_study(config)
 
 
-@_command(TeacherConfig())
+@_command(TeacherConfig(), long=True)
 def teacher(config: TeacherConfig) -> None:
     """Train a teacher."""
     from kdflow.study import run_teacher
@@ -118,7 +139,7 @@ def teacher(config: TeacherConfig) -> None:
     run_teacher(config)
 
 
-@_command(StudentConfig())
+@_command(StudentConfig(), long=True)
 def student(config: StudentConfig) -> None:
     """Train a student on alpha * labels + (1 - alpha) * teacher."""
     from kdflow.study import run_student
@@ -126,7 +147,7 @@ def student(config: StudentConfig) -> None:
     run_student(config)
 
 
-@_command(CompareConfig())
+@_command(CompareConfig(), long=True)
 def compare(config: CompareConfig) -> None:
     """Compare finished runs: table, loss curves, accuracies."""
     from kdflow.study import run_compare
@@ -142,31 +163,19 @@ def sync(config: SyncConfig) -> None:
     run_sync(config)
 
 
-@_command(StoreConfig())
-def doctor(config: StoreConfig) -> None:
+@_command(DoctorConfig())
+def doctor(config: DoctorConfig) -> None:
     """Close runs of dead processes; list what can go on."""
     from kdflow.upkeep import run_doctor
 
     run_doctor(config)
 
 
-@kdflow.command(name="list")
-def list_() -> None:
+def _list() -> None:
     """Show data sets, models and distillers with their knobs."""
     from kdflow.catalogue import print_catalogue
 
     print_catalogue()
 
 
-def _each(error: KdflowError) -> tuple[KdflowError, ...]:
-    return error.errors if isinstance(error, Problems) else (error,)
-
-
-def _with_notes(error: BaseException) -> str:
-    return "; ".join([str(error), *getattr(error, "__notes__", [])])
-
-
-def _fail(*messages: str, code: int) -> NoReturn:
-    for message in messages:
-        print(f"kdflow: error: {plain(message)}", file=sys.stderr)
-    sys.exit(code)
+_add(_list, "list")

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from kdflow import report
 from kdflow.config import CompareConfig, StudentConfig, options
@@ -11,10 +12,13 @@ from kdflow.console import console, say
 from kdflow.data import short_name
 from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError, UsageError
-from kdflow.journal import DIVERGED
+from kdflow.journal import DIVERGED, Journal
 from kdflow.options import show
 from kdflow.page import page
+from kdflow.params import DISTILLING, TEACHERS, without_effect
 from kdflow.rows import CURVES, Comparison, Row
+from kdflow.teacher import described
+from kdflow.terminal import Shown
 from kdflow.tracking import Outbox, Record, Run, Runs
 
 DRAWN = 30
@@ -22,18 +26,18 @@ DRAWN = 30
 FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
 OPTIONS = options(StudentConfig())
 # What the params of a run say beyond where it computes and what it learns from.
-INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | {"teacher"}
-WITHOUT_EFFECT_AT_ALPHA_1 = {"distiller", "temperature", "knobs"}
-LOSS = {"alpha"} | WITHOUT_EFFECT_AT_ALPHA_1
-NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha", "temperature")}
+INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | TEACHERS
+LOSS = {"alpha"} | DISTILLING
+NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha")}
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 
 
 def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
-    Without a named teacher, the newest student decides on data and teacher. Students of alpha = 1 have no teacher;
-    those are taken that differ from a student of this teacher in the loss alone: same data, split, seed and recipe.
+    Without a named teacher, the newest student decides on data and split, and it is their teacher with the most
+    students. Students of alpha = 1 have no teacher; those are taken that differ from a student of this teacher in the
+    loss alone: same data, split, seed and recipe.
 
     Args:
         config: What is asked for.
@@ -56,7 +60,7 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
             f"no finished training run{' on ' * bool(dataset)}{dataset} in {runs.place} (there are runs on {known}): "
             "begin with `kdflow study` or `kdflow teacher`"
         )
-    teacher_id = taught_by or _choose_teacher(wanted, config.teacher, runs)
+    teacher_id = taught_by or _choose_teacher(wanted, config, runs)
     teacher = next((record for record in finished if record.run_id == teacher_id), None)
     reference = teacher or next(record for record in wanted if _role(record) == "student")
     same_data = [record for record in finished if _data(record) == _data(reference)]
@@ -74,7 +78,24 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
     rows = _rows(teacher, chosen, runs)
     if len(rows) > DRAWN:
         footnotes.append(f"Figures show the {DRAWN} newest runs of {len(rows)}.")
-    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes))
+    validation = reference.tags.get("kdflow.validation", "")  # the same for all, as the split is
+    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes), validation)
+
+
+def tell_teacher(comparison: Comparison, runs: Runs, *, named: bool) -> None:
+    """Says whose students are compared.
+
+    Args:
+        comparison: That was found.
+        runs: Where it was found.
+        named: Whether the teacher was asked for.
+    """
+    first = comparison.rows[0]
+    if first.role != "teacher":
+        say(f"teacher: none of these students has one in {runs.place}")
+        return
+    why = "" if named or len(comparison.rows) == 1 else ", taken as the one with the most students"
+    say(f"teacher: {described(first.run_id, runs)}{why}")
 
 
 def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | None = None) -> Comparison:
@@ -89,28 +110,31 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.text(report.markdown(comparison), "comparison.md")
         run.text(report.csv_text(comparison), "comparison.csv")
         run.text(report.json_text(comparison), "comparison.json")
-        run.figure(report.loss_curves(drawn), "loss_curves.png")
-        run.figure(report.accuracy_bars(drawn), "accuracy.png")
-        figures = {"Loss curves": "loss_curves.png", "Final accuracies": "accuracy.png"}
-        shown = {shows: (run.artifacts / name).read_bytes() for shows, name in figures.items()}
-        run.text(page(comparison, shown), "comparison.html")
-    console.print(report.table(comparison))
-    say(f"Table and figures: {run.artifacts / 'comparison.html'}")
-    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}")
+        curves, bars = report.png(report.loss_curves(drawn)), report.png(report.accuracy_bars(drawn))
+        run.image(curves, "loss_curves.png")
+        run.image(bars, "accuracy.png")
+        run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
+    console.print(Shown(comparison))
+    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}", vital=True)
     return comparison
 
 
-def _choose_teacher(records: list[Record], reference: str, runs: Runs) -> str | None:
+def _choose_teacher(records: list[Record], config: CompareConfig, runs: Runs) -> str | None:
     teachers = [record for record in records if _role(record) == "teacher"]
-    if reference:
-        named = runs.resolve_run(reference)
+    if config.teacher:
+        named = runs.resolve_run(Journal.id_for(Path(config.keeping.runs_dir), config.teacher))
         if named not in {record.run_id for record in records}:
-            raise TeacherError(f"--teacher {reference}: it is not a finished kdflow teacher")
+            raise TeacherError(f"--teacher {config.teacher}: it is not a finished kdflow teacher")
         return named
     students = [record for record in records if _role(record) == "student"]
-    if students and (taught_by := students[0].tags.get("kdflow.teacher_run_id")):
-        return taught_by
-    return next((one.run_id for one in teachers if not students or _data(one) == _data(students[0])), None)
+    seen = _data((students or records)[0])
+    taught = Counter(one.tags.get("kdflow.teacher_run_id") for one in students if _data(one) == seen)
+    there = [one.run_id for one in records if _data(one) == seen and (one in teachers or taught[one.run_id])]
+    gone = [run_id for run_id in taught if run_id and run_id not in there]
+    # Newest first: of equals, that is taken. One that is gone is better than one without students.
+    ranks = {run_id: (taught[run_id] > 0, run_id in there, taught[run_id]) for run_id in there + gone}
+    return max(ranks, key=lambda run_id: ranks[run_id], default=None)
 
 
 def _choose_students(students: list[Record], teacher_id: str | None) -> tuple[list[Record], Counter[str]]:
@@ -133,7 +157,7 @@ def _choose_students(students: list[Record], teacher_id: str | None) -> tuple[li
 
 def _rows(teacher: Record | None, students: list[Record], runs: Runs) -> tuple[Row, ...]:
     newest = {record.run_id for record in [*([teacher] if teacher else []), *students][:DRAWN]}
-    ordered = sorted(students, key=lambda one: (-_number(one, "alpha"), _number(one, "temperature"), one.started))
+    ordered = sorted(students, key=lambda one: (-_number(one, "alpha"), _temperature(one), one.started))
     varying = _varying(students)
     return tuple(
         _row(record, teacher, varying, runs if record.run_id in newest else None)
@@ -146,7 +170,6 @@ def _row(record: Record, teacher: Record | None, varying: Iterable[str], runs: R
     is_student = record is not teacher  # one that teaches may have been a student itself
     alpha = _number(record, "alpha") if is_student else None
     distiller = params.get("distiller") if is_student and alpha != 1 else None
-    softened = distiller and distiller in distillers and "temperature" in distillers[distiller].knobs
     own = dict(_settings(record, without=_without_effect(record))) if is_student else {}
     train, val, test = (metrics[name] for name in FINAL)
     return Row(
@@ -155,7 +178,7 @@ def _row(record: Record, teacher: Record | None, varying: Iterable[str], runs: R
         model=params["model"],
         alpha=alpha,
         distiller=distiller,
-        temperature=_number(record, "temperature") if softened else None,
+        temperature=_temperature(record) if is_student and _is_softened(record) else None,
         seed=int(_number(record, "seed")),
         epochs=int(_number(record, "epochs")),
         settings=", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
@@ -180,6 +203,8 @@ def _unusable(record: Record) -> str | None:
     if record.status != "FINISHED":
         return "unfinished"
     numbers = [record.params.get(name) for name in NUMBERS[_role(record)]]
+    if "temperature" in record.params or _is_softened(record):
+        numbers.append(record.params.get("temperature"))
     figures = [record.metrics.get(name, math.nan) for name in FINAL]
     whole = (
         {"kdflow.data", "kdflow.data_digest", "kdflow.split_digest"} <= record.tags.keys()
@@ -211,13 +236,24 @@ def _number(record: Record, param: str) -> float:
     return float(record.params[param])
 
 
+def _temperature(record: Record) -> float:
+    return _number(record, "temperature") if "temperature" in record.params else 0.0
+
+
+def _is_softened(record: Record) -> bool:
+    known = record.params.get("distiller") in distillers and _is_number(record.params.get("alpha"))
+    return known and "temperature" not in _without_effect(record)
+
+
 def _without_effect(record: Record) -> set[str]:
-    return WITHOUT_EFFECT_AT_ALPHA_1 if _number(record, "alpha") == 1 else set()
+    """What `mlflow run` and older versions log all the same."""
+    return without_effect(_number(record, "alpha"), record.params.get("distiller", ""))
 
 
 def _settings(record: Record, *, without: set[str]) -> tuple[tuple[str, str], ...]:
     ignored = INCIDENTAL | without
-    return tuple(sorted((name, _plain(name, value)) for name, value in record.params.items() if name not in ignored))
+    settled = {name: record.tags.get(f"kdflow.{name}", value) for name, value in record.params.items()}
+    return tuple(sorted((name, _plain(name, value)) for name, value in settled.items() if name not in ignored))
 
 
 def _plain(name: str, value: str) -> str:

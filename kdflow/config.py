@@ -5,7 +5,8 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from kdflow.errors import UsageError
-from kdflow.options import Option, Value, flag, option
+from kdflow.options import Option, Value, flag, option, show
+from kdflow.suggestions import close, variants
 
 
 class Checked:
@@ -26,8 +27,10 @@ class Checked:
 class DataConfig(Checked):
     """Which images, and how they are split."""
 
-    dataset: str = option("cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.", incidental=True)
-    data_dir: str = option("data", "Where downloaded archives are kept.", incidental=True)
+    dataset: str = option(
+        "cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.", incidental=True, metavar="NAME|PATH"
+    )
+    data_dir: str = option("data", "Where downloaded archives are kept.", incidental=True, metavar="PATH")
     resize: bool = option(False, "Scale a folder's images to 32x32 instead of refusing other sizes.")
     val_fraction: float = option(0.1, "Share of the training images held out for validation.", low=0.01, high=0.5)
     split_seed: int = option(0, "Seed of the split; keep it, so that runs can be compared.", low=0, high=2**31)
@@ -49,8 +52,13 @@ class RuntimeConfig(Checked):
     deterministic: bool = option(
         False, "Hold CUDA to algorithms that repeat themselves; with fp32: the reference.", incidental=True
     )
-    threads: int = option(
-        0, "CPU threads; 0 tries at the start whether one or all are faster.", low=0, high=1024, incidental=True
+    threads: int | str = option(
+        0,
+        "CPU threads; 0 is every core, auto tries at the start whether one or all are faster.",
+        low=0,
+        high=1024,
+        words=("auto",),
+        incidental=True,
     )
 
 
@@ -67,9 +75,9 @@ class Recipe(Checked):
     clip_norm: float = option(5.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
 
 
-def group(default: Any, prefix: str = "") -> Any:
-    """A dataclass field that holds further options, their names prefixed."""
-    return field(default=default, metadata={"prefix": prefix})
+def group(default: Any, heading: str, *, prefix: str = "") -> Any:
+    """A dataclass field that holds further options, under one heading of `--help`, their names prefixed."""
+    return field(default=default, metadata={"prefix": prefix, "heading": heading})
 
 
 def of(spec: Option) -> Any:
@@ -81,6 +89,8 @@ RUNS_DIR = Option(
     "runs",
     "Folder of runs: checkpoints, and what the store must be told.",
     incidental=True,
+    metavar="PATH",
+    group="keeping",
 )
 
 
@@ -101,7 +111,7 @@ class ResumableConfig(KeepingConfig):
     """The same for runs that can go on after they were stopped."""
 
     resume: str = option(
-        "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True
+        "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True, metavar="RUN"
     )
 
 
@@ -111,7 +121,12 @@ STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 
 def flat(config: Checked) -> dict[str, Value]:
     """All values of a config by flat name."""
-    return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix in _walk(config)}
+    return {prefix + spec.name: getattr(owner, spec.name) for owner, spec, prefix, _ in _walk(config)}
+
+
+def texts(config: Checked) -> dict[str, str]:
+    """All values of a config by flat name, as they would be typed."""
+    return {name: show(value) for name, value in flat(config).items()}
 
 
 def logged(config: Checked) -> dict[str, Value]:
@@ -120,20 +135,29 @@ def logged(config: Checked) -> dict[str, Value]:
     return {name: value for name, value in flat(config).items() if name not in kept}
 
 
-def _walk(config: Checked, prefix: str = "") -> Iterator[tuple[Checked, Field[Any], str]]:
+def _walk(config: Checked, prefix: str = "", heading: str = "") -> Iterator[tuple[Checked, Field[Any], str, str]]:
     for spec in fields(config):  # type: ignore[arg-type]
         if "option" in spec.metadata:
-            yield config, spec, prefix
+            yield config, spec, prefix, heading
         else:
-            yield from _walk(getattr(config, spec.name), prefix + spec.metadata["prefix"])
+            below = spec.metadata
+            yield from _walk(getattr(config, spec.name), prefix + below["prefix"], below["heading"])
 
 
-TEACHER_MODEL = Option("alexnet", "Teacher model (see `kdflow list`).")
-STUDENT_MODEL = Option("small-cnn", "Student model (see `kdflow list`).")
-DISTILLER = Option("soft-targets", "What the student learns from the teacher (see `kdflow list`).")
-KNOBS = Option("", "More settings of the distiller, as name=value,name=value (see `kdflow list`).")
-TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100)
-ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1)
+TEACHER_MODEL = Option("alexnet", "Teacher model (see `kdflow list`).", metavar="NAME", group="teacher")
+STUDENT_MODEL = Option("small-cnn", "Student model (see `kdflow list`).", metavar="NAME", group="student")
+DISTILLER = Option(
+    "soft-targets", "What the student learns from the teacher (see `kdflow list`).", metavar="NAME", group="method"
+)
+KNOBS = Option(
+    "",
+    "More settings of the distiller, as name=value,name=value (see `kdflow list`).",
+    metavar="NAME=VALUE,...",
+    group="method",
+)
+TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100, group="method")
+TEACHERS = "a run id or its beginning, runs:/id/model, models:/name (its champion), models:/name/version or @alias"
+ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1, group="method")
 
 
 @dataclass(frozen=True)
@@ -141,10 +165,10 @@ class TeacherConfig(Checked):
     """One teacher."""
 
     model: str = of(TEACHER_MODEL)
-    recipe: Recipe = group(TEACHER_RECIPE)
-    data: DataConfig = group(DataConfig())
-    runtime: RuntimeConfig = group(RuntimeConfig())
-    keeping: ResumableConfig = group(ResumableConfig())
+    recipe: Recipe = group(TEACHER_RECIPE, "teacher")
+    data: DataConfig = group(DataConfig(), "data")
+    runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
 
 @dataclass(frozen=True)
@@ -156,13 +180,16 @@ class StudentConfig(Checked):
     temperature: float = of(TEMPERATURE)
     knobs: str = of(KNOBS)
     teacher: str = option(
-        "", "Teacher run id, models:/name/version or models:/name@alias; empty: the newest registered for these data."
+        "",
+        f"Teacher: {TEACHERS}; empty: the champion of the same data and split.",
+        metavar="RUN|MODEL",
+        group="teacher",
     )
     model: str = of(STUDENT_MODEL)
-    recipe: Recipe = group(STUDENT_RECIPE)
-    data: DataConfig = group(DataConfig())
-    runtime: RuntimeConfig = group(RuntimeConfig())
-    keeping: ResumableConfig = group(ResumableConfig())
+    recipe: Recipe = group(STUDENT_RECIPE, "student")
+    data: DataConfig = group(DataConfig(), "data")
+    runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
 
 @dataclass(frozen=True)
@@ -173,14 +200,19 @@ class StudyConfig(Checked):
     distiller: str = of(DISTILLER)
     temperatures: tuple[float, ...] = of(replace(TEMPERATURE, default=(4.0,), help="A student for each temperature."))
     knobs: str = of(KNOBS)
-    teacher: str = option("", "Teacher run id, models:/name/version or models:/name@alias; empty: train one.")
+    teacher: str = option(
+        "",
+        f"Teacher: {TEACHERS}; empty: train one.",
+        metavar="RUN|MODEL",
+        group="teacher",
+    )
     teacher_model: str = of(TEACHER_MODEL)
-    teacher_recipe: Recipe = group(TEACHER_RECIPE, prefix="teacher_")
+    teacher_recipe: Recipe = group(TEACHER_RECIPE, "teacher", prefix="teacher_")
     student_model: str = of(STUDENT_MODEL)
-    student_recipe: Recipe = group(STUDENT_RECIPE, prefix="student_")
-    data: DataConfig = group(DataConfig())
-    runtime: RuntimeConfig = group(RuntimeConfig())
-    keeping: ResumableConfig = group(ResumableConfig())
+    student_recipe: Recipe = group(STUDENT_RECIPE, "student", prefix="student_")
+    data: DataConfig = group(DataConfig(), "data")
+    runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,10 +253,14 @@ class CompareConfig(Checked):
 
     teacher: str = option(
         "",
-        "Compare the students of this teacher: run id, models:/name/version or models:/name@alias; empty: the newest.",
+        f"Compare the students of this teacher: {TEACHERS}; empty: the teacher with the most students.",
+        metavar="RUN|MODEL",
+        group="teacher",
     )
-    dataset: str = option("", "Only runs on this data set; empty: that of the newest run.")
-    keeping: KeepingConfig = group(KeepingConfig())
+    dataset: str = option(
+        "", "Only runs on this data set; empty: that of the newest run.", metavar="NAME|PATH", group="data"
+    )
+    keeping: KeepingConfig = group(KeepingConfig(), "keeping")
 
 
 @dataclass(frozen=True)
@@ -235,6 +271,12 @@ class StoreConfig(Checked):
 
 
 @dataclass(frozen=True)
+class DoctorConfig(StoreConfig):
+    """For what mends them."""
+
+    relocate: bool = option(False, "Let a sqlite store that was moved with its artifacts find them again.")
+
+
 class SyncConfig(StoreConfig):
     """For telling the store what it missed."""
 
@@ -243,15 +285,28 @@ class SyncConfig(StoreConfig):
     )
 
 
-AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, SyncConfig)
+AnyConfig = TypeVar(
+    "AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, SyncConfig, DoctorConfig
+)
 
 
 def options(config: Checked) -> dict[str, Option]:
     """All options of a config by flat name, such as `teacher_epochs`; the defaults are the config's values."""
     return {
-        prefix + spec.name: replace(spec.metadata["option"], default=getattr(owner, spec.name))
-        for owner, spec, prefix in _walk(config)
+        prefix + spec.name: replace(
+            spec.metadata["option"],
+            default=getattr(owner, spec.name),
+            group=spec.metadata["option"].group or heading,
+        )
+        for owner, spec, prefix, heading in _walk(config)
     }
+
+
+def named_otherwise(name: str, config: Checked) -> str:
+    """What to choose from in place of a name that no option has, and which of it may have been meant."""
+    known, command = options(config), type(config).__name__.removesuffix("Config").lower()
+    near = variants(name, known, command=command) or close(name, known)
+    return f"choose from {', '.join(known)}" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
@@ -263,7 +318,7 @@ def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
     known = options(config)
     for name in values:
         if name not in known:
-            raise UsageError(f"there is no option {name!r}: choose from {', '.join(known)}")
+            raise UsageError(f"there is no option {name!r}: {named_otherwise(name, config)}")
     checked = {name: known[name].read(flag(name), raw) for name, raw in values.items()}
     return _with(config, checked, prefix="")
 

@@ -81,5 +81,5 @@ class Deliveries(Entries):
         note = {"count": self.delivered, "ids": self.ids, "addresses": self.addresses, "refused": self.refused}
         part = self.folder / f"delivered.json{files.PART}"
         with suppress(OSError):
-            part.write_text(json.dumps(note, indent=2) + "\n")
+            part.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
             os.replace(part, self.folder / "delivered.json")

@@ -48,3 +48,17 @@ class TrackingError(KdflowError):
     """The MLflow store cannot be used."""
 
     exit_code = 4
+
+
+class UnforeseenError(KdflowError):
+    """A failure that nobody thought of; it is told by its type.
+
+    Args:
+        error: What was raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        name, said = type(error).__name__, str(error)
+        super().__init__(f"{name}: {said}" if said else name)
+        for note in getattr(error, "__notes__", []):
+            self.add_note(note)

@@ -1,15 +1,19 @@
-"""Figures of a comparison or of one run. They need no display and leave matplotlib's global state alone."""
+"""Figures of a comparison or of one run. They need no display and no backend, and leave matplotlib's state alone."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdflow.columns import validation_note
+from kdflow.drawing import as_it_comes, png
 from kdflow.lettering import drawable, run_labels, wrapped
 from kdflow.rows import Comparison, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = ["accuracy_bars", "loss_curves", "png", "run_curves"]
 
 # Red, yellow and blue are Paul Tol's high-contrast scheme: distinct to colour-blind readers and in greyscale print.
 RED, YELLOW, BLUE, GREY = "#bb5566", "#ddaa33", "#004488", "#4d4d4d"
@@ -20,6 +24,7 @@ SPLITS = ("train", "validation", "test")
 WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
 
 
+@as_it_comes()
 def loss_curves(comparison: Comparison) -> "Figure":
     """Draws the training and validation losses of all runs over the epochs.
 
@@ -47,7 +52,8 @@ def loss_curves(comparison: Comparison) -> "Figure":
     ):
         part.suptitle(note, fontsize=10, x=0.01, ha="left")
         panels = part.subplots(1, 2, sharex=True, sharey=True)
-        for panel, split, heading in zip(panels, ("train", "val"), ("training", "validation"), strict=True):
+        headings = ("training", _validation(comparison.validation))
+        for panel, split, heading in zip(panels, ("train", "val"), headings, strict=True):
             _prepare(panel, title=heading, epochs=epochs)
             for row, style in zip(comparison.rows, styles, strict=True):
                 _curve(panel, row.history.get(f"{split}/{metric}", []), **style)
@@ -57,6 +63,7 @@ def loss_curves(comparison: Comparison) -> "Figure":
     return figure
 
 
+@as_it_comes()
 def accuracy_bars(comparison: Comparison) -> "Figure":
     """Draws the final accuracies of all runs as bars from 0 to 100 %, with the teacher's test accuracy as a line."""
     count = len(comparison.rows)
@@ -73,7 +80,8 @@ def accuracy_bars(comparison: Comparison) -> "Figure":
     panel.set_yticks(range(count), [wrapped(style["label"], 28) for style in styles])
     panel.set_ylim(max(count, 1) - 0.45, -0.55)
     panel.set_xlim(0, 100)
-    panel.set_xlabel("accuracy in %")
+    note = [validation_note(drawable(comparison.validation))] if comparison.validation else []
+    panel.set_xlabel("\n".join(("accuracy in %", *note)))
     panel.grid(axis="x", color="0.9", zorder=0)
     panel.tick_params(axis="y", length=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
@@ -81,24 +89,31 @@ def accuracy_bars(comparison: Comparison) -> "Figure":
     return figure
 
 
-def run_curves(title: str, history: Mapping[str, Sequence[float]]) -> "Figure":
+@as_it_comes()
+def run_curves(title: str, history: Mapping[str, Sequence[float]], *, validation: str = "") -> "Figure":
     """Draws the loss (left) and the accuracy (right) of one run, training and validation, over the epochs.
 
     Args:
         title: Of the figure, such as the run's name.
         history: Metric name to its values at epochs 1, 2, ...; metrics missing from it are not drawn.
+        validation: What was done to validation images; empty if nothing was.
     """
     figure = _figure(3.8, title=drawable(title))
     for panel, metric, name, scale in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), ("loss", "accuracy in %"), (1, 100), strict=True
     ):
         _prepare(panel, title="", epochs=max(map(len, history.values()), default=1))
-        for split, label, colour, marker in (("train", "training", BLUE, "o"), ("val", "validation", RED, "s")):
+        splits = (("train", "training", BLUE, "o"), ("val", _validation(validation), RED, "s"))
+        for split, label, colour, marker in splits:
             values = [scale * value for value in history.get(f"{split}/{metric}", [])]
             _curve(panel, values, label=label, color=colour, marker=marker)
         panel.set_ylabel(name)
     _legend(figure)
     return figure
+
+
+def _validation(drawn: str) -> str:
+    return f"validation ({drawable(drawn)} once)" if drawn else "validation"
 
 
 def _styles(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from kdflow.errors import KdflowError
+from kdflow.errors import KdflowError, UsageError
 
 PART = ".part"
 """Ending of a file that is being written; what a killed process leaves under it is of no use."""
@@ -51,6 +51,21 @@ def require_writable(folder: Path, *, option: str) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error
+
+
+def require_working_folder() -> None:
+    """Makes sure that there is a working directory, and that its name can be told: MLflow keeps addresses within it.
+
+    Raises:
+        UsageError: there is none, or its name is no UTF-8.
+    """
+    try:
+        str(Path.cwd()).encode()
+    except OSError as error:
+        raise UsageError(f"the working directory is gone ({error.strerror}): change to another one") from error
+    except UnicodeEncodeError:
+        name = ascii(str(Path.cwd()))
+        raise UsageError(f"the working directory {name} has a name that is no UTF-8: change to another one") from None
 
 
 def try_writing(folder: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Self, TextIO
 
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
-from kdflow.console import say
+from kdflow.console import warn
 from kdflow.deliveries import Deliveries
 from kdflow.entries import runs_named
 from kdflow.errors import KdflowError
@@ -105,7 +105,7 @@ class Journal(Deliveries):
             try:
                 yield cls(folder)
             except KdflowError as error:
-                say(f"Warning: passed over: {error}")
+                warn(f"passed over: {error}")
 
     @property
     def id(self) -> str:
@@ -235,7 +235,7 @@ class Journal(Deliveries):
 
     def _lock(self) -> TextIO:
         try:
-            return (self.folder / "lock").open("a+")
+            return (self.folder / "lock").open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise files.unwritable(self.folder, error, needed=1) from error
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from kdflow.drawing import as_it_comes
 from kdflow.rows import Row
 from kdflow.text import plain
 
@@ -42,6 +43,7 @@ def run_labels(rows: Sequence[Row]) -> list[str]:
 
 
 @cache
+@as_it_comes()
 def _shapes() -> frozenset[int]:
     """The letters that can be drawn both in the bold type of titles and in that of labels."""
     from matplotlib.font_manager import FontProperties, findfont, get_font

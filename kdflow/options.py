@@ -1,7 +1,8 @@
 """One option: its default, range and help, and how text becomes a checked value."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,10 @@ class Option:
         high: Largest number allowed.
         above: Number that the value must exceed.
         choices: The only texts allowed.
+        words: Texts allowed in place of a number.
         incidental: Whether it says where a run finds or computes things, and not what it computes.
+        metavar: What stands for its value in `--help` where the type alone says too little, such as "PATH".
+        group: The heading of `--help` under which it stands, such as "method".
     """
 
     default: Value
@@ -30,7 +34,17 @@ class Option:
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     incidental: bool = False
+    metavar: str = ""
+    group: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What stands for its value in `--help`."""
+        if self.choices:
+            return f"[{'|'.join(self.choices)}]"
+        return self.metavar or _KINDS[type(self.default)]
 
     @property
     def allowed(self) -> str:
@@ -48,7 +62,8 @@ class Option:
             what += f" above {self.above:g} and up to {self.high:g}"
         elif self.above is not None:
             what += f" above {self.above:g}"
-        return what + (" separated by commas" if isinstance(self.default, tuple) else "")
+        what += " separated by commas" if isinstance(self.default, tuple) else ""
+        return " or ".join((what, *self.words))
 
     def read(self, name: str, raw: object) -> Any:
         """Turns text (or a value from a notebook) into a checked value.
@@ -60,8 +75,12 @@ class Option:
         Raises:
             UsageError: it is no such value or out of range.
         """
+        if raw in self.words:
+            return raw
         try:
             value = _PARSERS[type(self.default)](raw)
+        except UnicodeEncodeError:
+            raise UsageError(f"{name} is {raw!r}, which is no UTF-8: rename what it names, or link to it") from None
         except (ValueError, TypeError, OverflowError):
             raise self._refusal(name, raw) from None
         numbers = value if isinstance(value, tuple) else (value,)
@@ -83,7 +102,7 @@ class Option:
         )
 
     def _refusal(self, name: str, raw: object) -> UsageError:
-        text = ",".join(map(str, raw)) if isinstance(raw, tuple) else str(raw)
+        text = ",".join(map(str, raw)) if isinstance(raw, tuple | list) else str(raw)
         return UsageError(f"{name} is {text!r}: give {self.allowed} (default {show(self.default)})")
 
 
@@ -127,19 +146,26 @@ def _read_float(raw: object) -> float:
 
 
 def _read_text(raw: object) -> str:
-    if not isinstance(raw, str):
+    text = os.fspath(raw) if isinstance(raw, os.PathLike) else raw
+    if not isinstance(text, str):
         raise TypeError(raw)
-    return raw
+    text.encode()  # no store and no file takes a name that is no Unicode
+    return text
 
 
 def _read_floats(raw: object) -> tuple[float, ...]:
-    parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
+    parts: Iterable[object]
+    try:
+        parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
+    except TypeError:  # one number
+        parts = (raw,)
     numbers = tuple(dict.fromkeys(_read_float(part) for part in parts))
     if not numbers:
         raise ValueError(raw)
     return numbers
 
 
+_KINDS = {bool: "[true|false]", int: "INTEGER", float: "NUMBER", str: "TEXT", tuple: "NUMBER,NUMBER,..."}
 _PARSERS: dict[type, Callable[[object], Value]] = {
     bool: _read_bool,
     int: _read_int,

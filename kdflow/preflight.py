@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from contextlib import closing
 
+from torch import nn
+
 from kdflow import distillers, models
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig
 from kdflow.errors import KdflowError, Problems, UsageError
@@ -50,8 +52,22 @@ def require_networks(config: TeacherConfig | StudentConfig | StudyConfig) -> Non
     require(*tries)
 
 
+def require_teaching(teacher: nn.Module, config: StudentConfig | StudyConfig, name: str) -> None:
+    """Makes sure that the distiller of a command finds what it looks at in a teacher that is trained already.
+
+    Raises:
+        UsageError: it does not.
+    """
+    alphas = config.alphas if isinstance(config, StudyConfig) else (config.alpha,)
+    if min(alphas) < 1:
+        _require_taps(teacher, distillers.distillers[config.distiller].teacher_taps, config.distiller, name)
+
+
 def _try_network(name: str, taps: Iterable[str] = (), distiller: str = "") -> None:
-    network = models.build(name, CLASSES, seed=0)
+    _require_taps(models.build(name, CLASSES, seed=0), taps, distiller, name)
+
+
+def _require_taps(network: nn.Module, taps: Iterable[str], distiller: str, name: str) -> None:
     try:
         with closing(Tapped(network, taps)):
             pass

@@ -1,4 +1,4 @@
-"""A comparison as a terminal table, Markdown, CSV, JSON and figures. Text from outside is inert in each of them."""
+"""A comparison as Markdown, CSV, JSON and figures. Text from outside is inert in each of them."""
 
 import csv
 import io
@@ -7,14 +7,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kdflow.figures import accuracy_bars, loss_curves, run_curves
-from kdflow.rows import Comparison, Row
+from kdflow.columns import NAMES, columns, notes
+from kdflow.figures import accuracy_bars, loss_curves, png, run_curves
+from kdflow.rows import Comparison
 from kdflow.text import plain
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = [
     "accuracy_bars",
@@ -23,13 +21,10 @@ __all__ = [
     "json_text",
     "loss_curves",
     "markdown",
+    "png",
     "run_curves",
-    "table",
-    "units",
 ]
 
-NOTHING = "-"  # a cell that does not apply, such as the alpha of the teacher
-NAMES = ("run", "model", "distiller", "settings")  # columns of words; all others hold numbers
 FACTS = (
     "role",
     "model",
@@ -48,41 +43,11 @@ FACTS = (
 )
 
 
-def table(comparison: Comparison) -> "Table":
-    """Returns the teacher and its students as a table for the terminal, with the footnotes below."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    caption = "\n".join(map(plain, (units(comparison), *comparison.footnotes)))
-    drawn = Table(
-        title=Text(f"Accuracy on {plain(comparison.dataset)}"),
-        caption=Text(caption),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,  # with the two lines below, three students fit into 80 columns
-        pad_edge=False,
-        show_edge=False,
-    )
-    shown = columns(comparison)
-    for heading in shown:
-        drawn.add_column(
-            Text(heading),
-            justify="left" if heading in NAMES else "right",
-            no_wrap=heading not in ("model", "distiller", "settings"),
-            overflow="fold",
-            max_width=40,
-        )
-    for cells in zip(*shown.values(), strict=True):
-        drawn.add_row(*(Text(plain(cell)) for cell in cells))
-    return drawn
-
-
 def markdown(comparison: Comparison) -> str:
     """Returns the teacher and its students as a pipe table, with the footnotes as a list below."""
     shown = columns(comparison)
     lines = [
-        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(units(comparison))}",
+        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(notes(comparison)))}",
         "",
         _pipes(shown),
         _pipes(":--" if heading in NAMES else "--:" for heading in shown),
@@ -150,49 +115,3 @@ def _markdown_line(text: str) -> str:
 
 def _pipes(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def columns(comparison: Comparison) -> dict[str, list[str]]:
-    """Returns heading to cells, one cell a row. Columns that would say nothing are left out."""
-    rows = comparison.rows
-    teacher = next((row for row in rows if row.role == "teacher"), None)
-    every = {
-        "run": [row.role for row in rows],
-        "model": [row.model for row in rows],
-        "alpha": [_number(row.alpha) for row in rows],
-        "distiller": [row.distiller or NOTHING for row in rows],
-        "T": [_number(row.temperature) for row in rows],
-        "train": [f"{100 * row.train_accuracy:.2f}" for row in rows],
-        "val": [f"{100 * row.val_accuracy:.2f}" for row in rows],
-        "test": [f"{100 * row.test_accuracy:.2f}" for row in rows],
-        "gap": [NOTHING if row.gap is None else f"{100 * row.gap:+z.2f}" for row in rows],
-        "parameters": [_parameters(row, teacher=teacher) for row in rows],
-        "epochs": [str(row.epochs) for row in rows],
-        "seed": [str(row.seed) for row in rows],
-        "settings": [row.settings or NOTHING for row in rows],
-    }
-    idle = {heading for heading in ("alpha", "T", "gap", "settings") if set(every[heading]) <= {NOTHING}}
-    idle |= {heading for heading in ("distiller", "seed") if len(set(every[heading]) - {NOTHING}) < 2}
-    return {heading: cells for heading, cells in every.items() if heading not in idle}
-
-
-def units(comparison: Comparison) -> str:
-    """Returns what the numbers of a table are, and what all its runs have in common."""
-    common = [f"distiller {name}" for name in {row.distiller for row in comparison.rows} - {None}]
-    common = common if len(common) == 1 else []
-    if len(seeds := {row.seed for row in comparison.rows}) == 1:
-        common.append(f"seed {seeds.pop()}")
-    parts = ["Accuracies in %"]
-    if any(row.gap is not None for row in comparison.rows):
-        parts.append("gap to the teacher's test accuracy in percentage points")
-    return "; ".join((*parts, *common)) + "."
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:g}"
-
-
-def _parameters(row: Row, *, teacher: Row | None) -> str:
-    if teacher is None or row is teacher:
-        return f"{row.parameters:,}"
-    return f"{row.parameters:,} ({100 * row.parameters / teacher.parameters:.1f} %)"

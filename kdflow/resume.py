@@ -1,77 +1,19 @@
-"""What a run that goes on must have in common with what it was before it was stopped."""
+"""What a run that goes on must compute with, and on what, to equal one that was never stopped."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from kdflow import __version__
-from kdflow.config import RuntimeConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
+from kdflow.config import RuntimeConfig
 from kdflow.console import say
-from kdflow.data import Dataset, sources
-from kdflow.errors import DataError, KdflowError, UsageError
+from kdflow.data import Dataset
+from kdflow.errors import DataError
 from kdflow.journal import Journal
-from kdflow.options import flag, show
+from kdflow.options import show
 from kdflow.runtime import Runtime
 from kdflow.tracking import data_tags
-
-Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
-
-
-def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:
-    """The journal of a run that was stopped.
-
-    Raises:
-        KdflowError: there is none, or it is of another kind.
-    """
-    journal = Journal.find(Path(runs_dir), reference)
-    if journal.started["kind"] != kind:
-        again = "kdflow compare" if journal.started["kind"] == "compare" else journal.resume_command
-        raise KdflowError(f"--resume {reference}: this is no {kind}: {again}")
-    return journal
-
-
-def options_of_stopped_run(kind: str, config: Config, given: Mapping[str, object]) -> Config:
-    """The options of a stopped run, with those given that may differ.
-
-    Args:
-        kind: "teacher", "student" or "study".
-        config: The defaults.
-        given: Options by flat name, `resume` among them.
-
-    Raises:
-        UsageError: an option is given that the run has otherwise.
-        KdflowError: there is no such run, or it is of another kind.
-    """
-    asked = configure(config, **given)
-    journal = stopped_run(kind, asked.keeping.resume, asked.keeping.runs_dir)
-    known = {name: text for name, text in journal.started["config"].items() if name in options(config)}
-    here = {"runs_dir": asked.keeping.runs_dir, "offline": asked.keeping.offline}
-    return configure(config, **(known | here | dict(given)))
-
-
-def require_same_options(journal: Journal, config: Config) -> None:
-    """What a run finds or computes with may change; what it computes may not.
-
-    Raises:
-        UsageError: an option differs.
-    """
-    specs, theirs = options(config), journal.started["config"]
-    differing = [
-        f"{flag(name)} {show(value)} (the run has {theirs.get(name) or 'none'})"
-        for name, value in flat(config).items()
-        if not specs[name].incidental and theirs.get(name) != show(value)
-    ]
-    named, seen = config.data.dataset, theirs["dataset"]
-    if named in sources and named != seen:  # a folder may have been moved, and is told by what is in it
-        differing.append(f"--dataset {named} (the run has {seen})")
-    if differing:
-        raise UsageError(
-            f"--resume {config.keeping.resume}: other options than those of the run: {', '.join(differing)}; leave "
-            "them out, or begin a new run"
-        )
 
 
 def require_same_data(journal: Journal, data: Dataset) -> None:
@@ -92,7 +34,8 @@ def require_same_data(journal: Journal, data: Dataset) -> None:
 
 def same_threads(journal: Journal, config: RuntimeConfig) -> RuntimeConfig:
     """Left to itself, a run computes on as many threads as before it was stopped."""
-    return config if config.threads else replace(config, threads=int(journal.started["computing"]["threads"]))
+    chosen = config.threads not in (0, "auto")
+    return config if chosen else replace(config, threads=int(journal.started["computing"]["threads"]))
 
 
 def tell_differences(journal: Journal, runtime: Runtime) -> None:
@@ -102,7 +45,8 @@ def tell_differences(journal: Journal, runtime: Runtime) -> None:
     if differing:
         say(
             f"Note: going on with {'; '.join(differing)}. The run will be sound, but it is not promised to equal one "
-            "that was never stopped, bit for bit."
+            "that was never stopped, bit for bit.",
+            vital=True,
         )
 
 

@@ -57,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any]:
         KdflowError: it is damaged, or cannot be read.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise KdflowError(f"{path} is damaged: {error}; begin a new run") from None
     return content if isinstance(content, dict) else {}

@@ -47,6 +47,12 @@ class Runtime:
         chip = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
         return chip, str(self.dtype), str(self.threads), str(self.deterministic)
 
+    @property
+    def settled(self) -> dict[str, str | int]:
+        """What `auto` and 0 of the options have come to mean."""
+        precision = "fp32" if self.dtype == torch.float32 else "bf16"
+        return {"device": self.device.type, "precision": precision, "threads": self.threads}
+
     def autocast(self) -> torch.autocast:
         """A context in which training computes in `dtype`; each weight is used once a step, so no copy is kept."""
         enabled = self.dtype != torch.float32
@@ -69,8 +75,7 @@ class Runtime:
     def describe(self) -> str:
         """One phrase for people, such as "cpu, bf16, 2 threads"."""
         where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
-        arithmetic = "fp32" if self.dtype == torch.float32 else "bf16"
-        return f"{where}, {arithmetic}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{where}, {self.settled['precision']}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 def resolve(config: RuntimeConfig) -> Runtime:
@@ -86,8 +91,9 @@ def resolve(config: RuntimeConfig) -> Runtime:
     dtype = torch.bfloat16 if bf16 else torch.float32
     if device.type == "cuda":
         _prepare_cuda(fp32=not bf16, deterministic=config.deterministic)
-    given = config.threads or (EVERY_CORE if config.deterministic or device.type == "cuda" else 0)
-    torch.set_num_threads(given or _fastest_threads(dtype))
+    tried = config.threads == "auto" and device.type != "cuda" and not config.deterministic
+    given = config.threads if isinstance(config.threads, int) else 0
+    torch.set_num_threads(_fastest_threads(dtype) if tried else given or EVERY_CORE)
     return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
 
 
@@ -104,7 +110,7 @@ def require_device(config: RuntimeConfig) -> None:
 def cpu_name() -> str:
     """The processor as the system calls it, and what torch makes of it."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
     return f"{model} ({torch.backends.cpu.get_cpu_capability()})"
 

@@ -8,26 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import files, preflight, teacher, tracking
-from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, flat
+from kdflow import drawing, files, preflight, teacher, tracking
+from kdflow.columns import validation_note
+from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.console import say
-from kdflow.data import Dataset, lasting_name, load
+from kdflow.data import Dataset, lasting_name, load, require_known
 from kdflow.errors import DivergedError, KdflowError
 from kdflow.journal import DIVERGED, Journal
-from kdflow.options import show
-from kdflow.resume import (
-    computing,
-    require_same_data,
-    require_same_options,
-    same_threads,
-    stopped_run,
-    tell_differences,
-)
+from kdflow.resume import computing, require_same_data, same_threads, tell_differences
 from kdflow.runtime import Runtime, require_device, resolve
+from kdflow.stopped import require_same_options, stopped_run
 from kdflow.stopping import Stopped
 from kdflow.teacher import Teacher
 from kdflow.text import redact
-from kdflow.tracking import Outbox, Runs, data_tags
+from kdflow.tracking import Outbox, Runs, Surroundings, data_tags
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
 LAST_WORDS = 5.0
@@ -44,6 +38,7 @@ class Session(Generic[Config]):
         data: What it sees.
         runtime: On what it computes.
         journal: Of the command that is gone on with; None for a new one.
+        around: What its own run finds.
     """
 
     kind: str
@@ -51,24 +46,30 @@ class Session(Generic[Config]):
     data: Dataset
     runtime: Runtime
     journal: Journal | None
+    around: Surroundings
 
     @property
     def runs(self) -> Runs:
         """Where runs are read from."""
         return readable(self.config.keeping.runs_dir, offline=self.config.keeping.offline)
 
-    def find_teacher(self, reference: str) -> Teacher:
-        """Loads the teacher that is meant; after a stop, the one that was found before.
+    def find_teacher(self, config: StudentConfig | StudyConfig) -> Teacher:
+        """Loads the teacher that is meant, and says which; after a stop, the one that was found before.
 
         Args:
-            reference: Run id, key, model version or alias; empty for the newest of the same data.
+            config: Of what it teaches; without a name it is the champion of the same data and split.
 
         Raises:
             TeacherError: see `kdflow.teacher.find`.
+            UsageError: the distiller does not find in it what it looks at.
         """
         found = self.journal.started["teacher"] if self.journal else ""
-        meant = Journal.id_for(Path(self.config.keeping.runs_dir), found or reference)
-        return teacher.find(meant, self.data, self.runs)
+        meant = Journal.id_for(Path(config.keeping.runs_dir), found or config.teacher)
+        teaching = teacher.find(meant, self.data, self.runs)
+        said = teacher.described(teaching.run_id, self.runs)
+        preflight.require_teaching(teaching.model.model, config, f"teacher {said}")
+        say(f"teacher: {said}")
+        return teaching
 
     @contextmanager
     def begun(self, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
@@ -77,20 +78,24 @@ class Session(Generic[Config]):
         Args:
             teacher: That was found.
         """
-        config = {name: show(value) for name, value in flat(self.config).items()}
+        config = texts(self.config)
         facts = {
             "config": config | {"dataset": lasting_name(config["dataset"])},
             "teacher": teacher.run_id if teacher else "",
             "data": data_tags(self.data),
             "computing": computing(self.runtime),
         }
-        with begun(self.kind, self.config.keeping, facts, self.journal) as outbox:
+        with begun(self.kind, self.config.keeping, facts, self.around, self.journal) as outbox:
             yield outbox
 
 
 @contextmanager
 def begun(
-    kind: str, keeping: KeepingConfig, facts: Mapping[str, object], stopped: Journal | None = None
+    kind: str,
+    keeping: KeepingConfig,
+    facts: Mapping[str, object],
+    around: Surroundings,
+    stopped: Journal | None = None,
 ) -> Iterator[Outbox]:
     """Within this, a command has a journal; a failure leaves it as it is and says how to go on.
 
@@ -98,6 +103,7 @@ def begun(
         kind: "teacher", "student", "study" or "compare".
         keeping: Where to keep it.
         facts: What going on needs to know.
+        around: What its own run finds.
         stopped: The journal of a command that is gone on with.
 
     Raises:
@@ -107,7 +113,7 @@ def begun(
     store = {"store": redact(tracking.uri())}
     journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store})
     with journal.locked():
-        outbox = Outbox(journal, offline=keeping.offline)
+        outbox = Outbox(journal, offline=keeping.offline, around=around)
         try:
             outbox.tell()
             with _full_disk_told(journal.folder):
@@ -124,7 +130,7 @@ def begun(
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
-            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.")
+            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.", vital=True)
 
 
 @contextmanager
@@ -138,8 +144,13 @@ def _full_disk_told(folder: Path) -> Iterator[None]:
         raise files.unwritable(folder, error, needed=1) from error
 
 
-def prepare(kind: str, config: Config) -> Session[Config]:
+def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Config]:
     """Checks what can be checked before any work, reads the data, and finds what is gone on with.
+
+    Args:
+        kind: "teacher", "student" or "study".
+        config: Its options.
+        nested: Whether its own run is nested in the active run of MLflow.
 
     Raises:
         UsageError: other options are given than those of the run that is gone on with.
@@ -148,6 +159,7 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
+    around = Surroundings.found(texts(config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         require_same_options(journal, config)
@@ -155,9 +167,11 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         journal.require_unused()
     preflight.require(
         lambda: files.require_writable(Path(keeping.runs_dir), option="--runs-dir"),
+        lambda: require_known(config.data),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
-        lambda: None if keeping.offline else tracking.require_ready(journal),
+        lambda: None if keeping.offline else require_tracking(around, journal),
+        drawing.require,
     )
     if not keeping.offline:
         tracking.make_ready(journal)
@@ -168,10 +182,30 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
         f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}"
     )
+    if data.validation:
+        say(validation_note(data.validation))
     if journal:
         require_same_data(journal, data)
         tell_differences(journal, runtime)
-    return Session(kind, config, data, runtime, journal)
+    return Session(kind, config, data, runtime, journal, around)
+
+
+def require_tracking(around: Surroundings, journal: Journal | None = None, otherwise: str = tracking.OFFLINE) -> None:
+    """Makes sure that the store takes runs and artifacts, and that the runs which the environment names can be used.
+
+    Args:
+        around: What the command's own run finds.
+        journal: Of a command that is gone on with.
+        otherwise: What to do if the store cannot be used.
+
+    Raises:
+        TrackingError: see `require_whole_store`, `require_ready`, `require_artifacts_in_place` and
+            `require_surroundings`.
+    """
+    tracking.require_whole_store()
+    tracking.require_ready(journal, otherwise)
+    tracking.require_artifacts_in_place()
+    tracking.require_surroundings(around)
 
 
 def readable(runs_dir: str, *, offline: bool) -> Runs:

@@ -3,7 +3,7 @@
 import shlex
 from contextlib import suppress
 
-from kdflow import compare, distillers, models
+from kdflow import compare, distillers, models, settings_file
 from kdflow.cohort import Member
 from kdflow.config import (
     TEACHER_OPTIONS,
@@ -14,28 +14,36 @@ from kdflow.config import (
     StudyConfig,
     TeacherConfig,
     flat,
-    logged,
+    texts,
 )
 from kdflow.console import say
-from kdflow.data import Dataset
+from kdflow.data import Dataset, lasting_name
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
+from kdflow.params import params
+from kdflow.results import Trained
 from kdflow.rows import Comparison
-from kdflow.started import begun, prepare, readable
+from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
-from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, make_ready, require_ready
+from kdflow.tracked import Plan, run_cohort
+from kdflow.tracking import Outbox, Run, Runs, Surroundings, data_tags, make_ready, settled_tags
+
+KEPT_HERE = "look at what is kept here with --offline"
 
 
-def run_teacher(config: TeacherConfig) -> Trained:
+def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
     """Trains, evaluates, logs and registers a teacher.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("teacher", config)
+    session = prepare("teacher", config, nested=nested)
     plan = _plan_teacher(session.config, session.data)
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
@@ -43,40 +51,52 @@ def run_teacher(config: TeacherConfig) -> Trained:
     return trained
 
 
-def run_student(config: StudentConfig) -> Trained:
+def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     """Trains, evaluates, logs and registers a student; at alpha = 1 no teacher is looked for.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("student", config)
+    session = prepare("student", config, nested=nested)
     plan = _plan_student(session.config, session.data)
-    teacher = session.find_teacher(config.teacher) if config.alpha < 1 else None
+    teacher = session.find_teacher(session.config) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: kdflow compare{_said(config.keeping)}")
     return trained
 
 
-def run_study(config: StudyConfig) -> Comparison:
+def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
     """Trains a teacher (unless one is named), then all students in one pass, and compares them, as nested runs.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
         Stopped: a signal came.
     """
-    session = prepare("study", config)
+    session = prepare("study", config, nested=nested)
     data, runtime = session.data, session.runtime
     students = [_plan_student(student, data) for student in config.student_configs()]
-    known = session.find_teacher(config.teacher) if config.teacher else None
+    known = session.find_teacher(session.config) if config.teacher else None
     plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
     with (
         session.begun(teacher=known) as outbox,
-        Run(outbox, "study", f"study {data.name}", tags=data_tags(data)) as study,
+        Run(outbox, "study", f"study {data.name}", tags=data_tags(data) | settled_tags(runtime)) as study,
     ):
-        study.params({name: value for name, value in logged(config).items() if not (known and name in TEACHER_OPTIONS)})
+        described = params(config, teacher=known.run_id if known else "") | runtime.settled
+        study.params({name: value for name, value in described.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
+        found = {"teacher": known.run_id} if known else {}
+        again = settings_file.text("study", config, dataset=lasting_name(config.data.dataset), **found)
+        study.text(again, "config.yaml")
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
         outbox.settle()
@@ -84,18 +104,24 @@ def run_study(config: StudyConfig) -> Comparison:
         return compare.log(comparison, outbox, runs, parent=study)
 
 
-def run_compare(config: CompareConfig) -> Comparison:
+def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     """Compares finished runs and logs tables and figures as a run of its own.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
+    around = Surroundings.found(texts(config), nested=nested)
     if not config.keeping.offline:
-        require_ready(otherwise="look at what is kept here with --offline")
-        make_ready(otherwise="look at what is kept here with --offline")
+        require_tracking(around, otherwise=KEPT_HERE)
+        make_ready(otherwise=KEPT_HERE)
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
-    with begun("compare", config.keeping, {}) as outbox:
+    compare.tell_teacher(comparison, runs, named=bool(config.teacher))
+    with begun("compare", config.keeping, {}, around) as outbox:
         return compare.log(comparison, outbox, runs)
 
 

@@ -9,7 +9,7 @@ from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.errors import KdflowError, TeacherError
 from kdflow.models.frozen import Frozen
-from kdflow.tracking import Runs, data_tags
+from kdflow.tracking import Runs, best_first, candidates
 from kdflow.weights import read_card, read_weights
 
 # What the card beside a teacher's weights must say, and as what.
@@ -29,15 +29,15 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
     """Loads a teacher for a data set.
 
     Args:
-        reference: A run id, `models:/name/version`, `models:/name@alias`, or "" for the newest registered teacher of
-            the same data and split.
+        reference: Whatever `kdflow.tracking.references` knows, or "" for the champion: of the finished teachers of the
+            same data and split, the best on validation.
         data: What its students will be trained on.
         runs: Where to look for it.
 
     Raises:
         TeacherError: there is none, its run is unusable, it was trained on other data, or its files are damaged.
     """
-    run_id = runs.resolve_run(reference) if reference else runs.newest_teacher(data_tags(data))
+    run_id = runs.resolve_run(reference) if reference else _champion(data, runs)
     if run_id is None:
         raise TeacherError(
             f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is in {runs.place}: "
@@ -55,6 +55,20 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
         except (KdflowError, TypeError, RuntimeError) as error:
             raise TeacherError(f"--teacher {run_id}: {' '.join(str(error).split())[:LONGEST_REASON]}") from None
     return Teacher(run_id, Frozen(model))
+
+
+def described(run_id: str, runs: Runs) -> str:
+    """A teacher in words, such as "models:/kdflow-teacher-digits/2 (run 3fa2..., test 85.52 %)"."""
+    address, score = runs.address(run_id), runs.record(run_id).metrics.get("final/test_accuracy")
+    test = "" if score is None else f"test {100 * score:.2f} %"
+    if not address:
+        return f"run {run_id}" + f" ({test})" * bool(test)
+    return f"{address} (run {run_id}" + f", {test}" * bool(test) + ")"
+
+
+def _champion(data: Dataset, runs: Runs) -> str | None:
+    fitting = best_first(candidates(runs.runs("teacher")), (data.digest, data.split_digest))
+    return fitting[0].run_id if fitting else None
 
 
 def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:

@@ -20,6 +20,6 @@ def plain(text: str) -> str:
 def redact(text: str) -> str:
     """A text whose addresses have lost user names, passwords and queries, even those that are not quite addresses."""
     text = re.sub(r"(\w://)\S*@", r"\1", text)
-    text = re.sub(r"[^\s/:@]+:[^\s/:@]+@", "", text)
+    text = re.sub(r"(?<![^\s/:@])[^\s/:@]+:[^\s/:@]+@", "", text)
     text = re.sub(r"[?&#][\w.-]+=\S*", "", text)
     return re.sub(r"(?i)\b(password|token)=\S+", r"\1=...", text)

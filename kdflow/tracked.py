@@ -11,43 +11,27 @@ from pathlib import Path
 import torch
 import torchvision
 
-from kdflow import __version__, checkpoint, report, stopping, tracking, weights
+from kdflow import __version__, checkpoint, report, settings_file, stopping, tracking, weights
 from kdflow.cohort import Member
-from kdflow.config import Recipe, StudentConfig, TeacherConfig, logged
-from kdflow.console import say
-from kdflow.data import Dataset
+from kdflow.config import Recipe, StudentConfig, TeacherConfig
+from kdflow.console import say, warn
+from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.evaluate import final_scores
 from kdflow.journal import DIVERGED
 from kdflow.models import cost
 from kdflow.models.servable import Servable
-from kdflow.options import Value
+from kdflow.params import params, version_tags
 from kdflow.progress import TrainingProgress
+from kdflow.results import Trained
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
 from kdflow.teacher import Teacher
-from kdflow.tracking import Outbox, Run, data_tags
+from kdflow.tracking import Outbox, Run, data_tags, settled_tags
 from kdflow.train import Step, fit
 
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training run.
-
-    Attributes:
-        run_id: Of MLflow; the run's key where no store has it yet.
-        model: As it stands after the last epoch, in eval mode.
-        address: Of the registered version, such as "models:/kdflow-student-digits/3"; empty where no store has it yet.
-        scores: The `final/` metrics.
-    """
-
-    run_id: str
-    model: torch.nn.Module
-    address: str
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -97,27 +81,31 @@ def run_cohort(
     size = f"{cost.parameters(model):,} parameters, {cost.forward_flops(model) / 1e6:.1f} MFLOP an image"
     say(f"{plans[0].role} {plans[0].config.model}: {size}")
     with ExitStack() as open_runs:
-        runs = [open_runs.enter_context(_open_run(plan, data, outbox, teacher, parent)) for plan in plans]
+        runs = [open_runs.enter_context(_open_run(plan, data, runtime, outbox, teacher, parent)) for plan in plans]
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
-                _describe(run, plan, data, runtime)
+                _describe(run, plan, data, runtime, teacher)
             _train(plans, runs, data, recipe, runtime, teacher, outbox.journal.checkpoints / plans[0].role)
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
-def _open_run(plan: Plan, data: Dataset, outbox: Outbox, teacher: Teacher | None, parent: Run | None) -> Run:
-    tags = data_tags(data)
+def _open_run(
+    plan: Plan, data: Dataset, runtime: Runtime, outbox: Outbox, teacher: Teacher | None, parent: Run | None
+) -> Run:
+    tags = data_tags(data) | settled_tags(runtime) | {"kdflow.validation": data.validation}
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
 
 
-def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> None:
-    run.params(logged(plan.config))
+def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
+    run.params(params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
     run.dataset(data)
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
+    found = {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
+    run.text(settings_file.text(plan.role, plan.config, dataset=lasting_name(data.source), **found), "config.yaml")
 
 
 def _train(
@@ -134,7 +122,7 @@ def _train(
     kept, notices = checkpoint.load(checkpoints)
     history: list[list[dict[str, float]]] = kept["facts"]["history"] if kept else []
     for notice in notices:
-        say(f"Warning: {notice}")
+        warn(notice)
     if history:
         say(f"{plans[0].role}: going on after epoch {len(history)} of {recipe.epochs}")
     for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
@@ -170,35 +158,28 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     model, folder = plan.member.model, run.artifacts / tracking.WEIGHTS_FOLDER
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
-        say(f"{run.name}: finished before ({_outcome(run)})")
-        return Trained(run.id, model.eval(), run.address, run.scores)
+        say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
+        return Trained(run.id, model.eval(), run.address, run.scores, data.validation)
     servable = Servable(model, data.mean, data.std)
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
-        say(f"Warning: {run.name} ended near chance; try a lower learning rate or a larger alpha")
-    run.figure(report.run_curves(f"{run.name}, {data.name}", run.history(CURVES)), "loss_curves.png")
+        warn(f"{run.name} ended near chance; try a lower learning rate or a larger alpha")
+    curves = report.run_curves(f"{run.name}, {data.name}", run.history(CURVES), validation=data.validation)
+    run.image(report.png(curves), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(tracking.WEIGHTS_FOLDER)
-    run.register(tracking.registered_name(plan.role, data.name), tracking.WEIGHTS_FOLDER, _facts(plan, run.scores))
+    name = tracking.registered_name(plan.role, data)
+    run.register(name, tracking.WEIGHTS_FOLDER, version_tags(plan.config, run.scores))
     run.close("FINISHED")
-    say(f"{run.name}: {_outcome(run)}")
-    return Trained(run.id, model, run.address, run.scores)
+    say(f"{run.name}: {_outcome(run)}", vital=True)
+    return Trained(run.id, model, run.address, run.scores, data.validation)
 
 
 def _outcome(run: Run) -> str:
     registered = f"registered as {run.address}" if run.address else "to be registered when the store can be used"
     return f"test accuracy {run.scores['final/test_accuracy']:.2%}, {registered}"
-
-
-def _facts(plan: Plan, scores: dict[str, float]) -> dict[str, Value]:
-    facts: dict[str, Value] = {name.removeprefix("final/"): value for name, value in scores.items()}
-    facts |= {"seed": plan.config.runtime.seed, "model": plan.config.model}
-    if isinstance(plan.config, StudentConfig):
-        config = plan.config
-        facts |= {"alpha": config.alpha, "distiller": config.distiller, "temperature": config.temperature}
-    return facts
 
 
 def _card(plan: Plan, data: Dataset) -> dict[str, object]:

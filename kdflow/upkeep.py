@@ -3,13 +3,12 @@
 import shutil
 from pathlib import Path
 
-from kdflow import process, tracking
-from kdflow.config import StoreConfig, SyncConfig
+from kdflow import glance, process, relocation
+from kdflow.config import DoctorConfig, SyncConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
-from kdflow.tracking import Outbox
 
 
 def run_sync(config: SyncConfig) -> None:
@@ -25,9 +24,12 @@ def run_sync(config: SyncConfig) -> None:
     if not waiting:
         say(f"The store has everything that {runs_dir} keeps.")
         return
+    from kdflow import tracking  # it takes seconds to import, and here alone it is needed
+
     refused = 0
     for journal in _in_order_of_reference(waiting):
         tracking.require_store("start it, then run this again")
+        tracking.require_artifacts_in_place()
         try:
             with journal.locked():
                 _tell(journal, config.experiment)
@@ -58,12 +60,13 @@ def _in_order_of_reference(journals: list[Journal]) -> list[Journal]:
 
 
 def _tell(journal: Journal, experiment: str) -> None:
-    if journal.ids:
-        tracking.require_same_store(journal.started["store"])
+    from kdflow import tracking
+
+    tracking.require_same_store(journal.ids.values(), journal.started["store"])
     if experiment:
         _move(journal, experiment)
     try:
-        Outbox(journal).require_told()
+        tracking.Outbox(journal).require_told()
     finally:
         if journal.status(journal.key) == "RUNNING" and not journal.untold:
             tracking.close(run for key, run in journal.ids.items() if journal.status(key) == "RUNNING")
@@ -83,6 +86,8 @@ def _move(journal: Journal, experiment: str) -> None:
     Raises:
         TrackingError: the experiment takes no runs.
     """
+    from kdflow import tracking
+
     tracking.require_experiment(experiment)
     if journal.key in journal.ids and not tracking.absence(journal.id):
         say(f"{journal.key}: the store has its run {journal.id} already: it stays in its experiment")
@@ -91,14 +96,15 @@ def _move(journal: Journal, experiment: str) -> None:
         journal.tell_anew()
 
 
-def run_doctor(config: StoreConfig) -> None:
+def run_doctor(config: DoctorConfig) -> None:
     """Says which runs can be gone on with, and closes those that the store has as running, but whose process is dead.
 
     Runs of other machines are listed and left alone, as are those that `mlflow run` made and kdflow never reached.
 
     Raises:
-        TrackingError: the store cannot be used.
+        TrackingError: the store cannot be used, or is to be relocated and is no sqlite file.
     """
+    _relocate(asked=config.relocate)
     for journal in Journal.every(Path(config.runs_dir)):
         if _is_in_use(journal):
             continue
@@ -108,6 +114,16 @@ def run_doctor(config: StoreConfig) -> None:
             say(f"{journal.key}: {journal.pending} entries wait for the store{why}; run `{journal.sync_command}`")
         if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
+    address = glance.store_address()
+    if glance.is_idle(address):
+        say(f"No run is open in {redact(address)}.")
+    else:
+        _close_open_runs()
+
+
+def _close_open_runs() -> None:
+    from kdflow import tracking
+
     open_runs = tracking.open_runs()
     for run in open_runs:
         alive = process.is_alive(run.process) if run.process else None
@@ -124,6 +140,40 @@ def run_doctor(config: StoreConfig) -> None:
             )
     if not open_runs:
         say(f"No run is open in {redact(tracking.uri())}.")
+
+
+def _relocate(*, asked: bool) -> None:
+    """Says whether the store finds its artifacts where they are, and mends that if asked."""
+    file = _sqlite_file()
+    if not asked:
+        if moved := relocation.moved(file) if file else {}:
+            old, new = next(iter(moved.items()))
+            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
+        return
+    if file is None:
+        from kdflow import tracking
+
+        store = redact(tracking.uri())
+        raise TrackingError(f"--relocate: {store} is no sqlite file: where its artifacts are is for those who run it")
+    relocated = relocation.relocate(file)
+    if relocated is None:
+        say("Nothing to relocate: no artifacts of the store lie beside it that it looks for elsewhere.")
+    else:
+        before = " and ".join(map(str, relocated.old))
+        say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
+        say(f"The database as it was: {relocated.backup}")
+
+
+def _sqlite_file() -> Path | None:
+    """The file of a sqlite store, asked of MLflow only where that is needed."""
+    address = glance.store_address()
+    if path := glance.sqlite_path(address):
+        return path
+    if address and not address.startswith("sqlite:"):
+        return None
+    from kdflow import tracking
+
+    return tracking.sqlite_file()
 
 
 def _is_in_use(journal: Journal) -> bool:

@@ -39,7 +39,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text())
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise KdflowError(f"{path.name}: not readable: {error}") from None
     if not isinstance(card, dict) or card.get("schema") != SCHEMA:

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from kdflow import report
 from kdflow.rows import Comparison, Row
+from kdflow.terminal import Shown
 
 HISTORY = {
     "train/loss": [2.0, 1.5],
@@ -55,7 +55,7 @@ def printed(comparison: Comparison, *, width: int = 200) -> str:
     """The table as a terminal shows it, without the codes of its own bold and italics."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
-    console.print(report.table(comparison))
+    console.print(Shown(comparison))
     return re.sub(r"\x1b\[\d?(;\d)*m", "", stream.getvalue())
 
 

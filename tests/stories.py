@@ -21,7 +21,7 @@ def story(client: MlflowClient, run_id: str) -> dict[str, Any]:
     return {
         "status": run.info.status,
         "name": run.info.run_name,
-        "params": run.data.params,
+        "params": {name: value for name, value in run.data.params.items() if name != "teacher_run_id"},
         "tags": {name for name in run.data.tags if name not in INCIDENTAL},
         "steps": steps,
         "metrics": {

@@ -16,6 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from kdflow import started, tracking
+from kdflow.config import TeacherConfig
+from kdflow.errors import TrackingError
+
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
@@ -107,6 +111,36 @@ def test_the_study_waits_for_the_server_and_logs_to_it() -> None:
     assert study["depends_on"] == {"mlflow": {"condition": "service_healthy"}}
     assert study["environment"]["MLFLOW_TRACKING_URI"].removeprefix("http://") in HOSTS.split(",")
     assert study["image"] == SERVICES["mlflow"]["image"]
+
+
+def test_the_study_prints_links_that_a_browser_on_this_machine_can_open() -> None:
+    [port] = SERVICES["mlflow"]["ports"]
+    for name in ("kdflow", "kdflow-gpu"):
+        assert SERVICES[name]["environment"]["KDFLOW_UI_URL"] == f"http://{port.rpartition(':')[0]}"
+
+
+def test_what_is_kept_for_the_next_time_is_on_the_volume_of_runs() -> None:
+    [environment] = arguments("ENV")
+    assert "XDG_CACHE_HOME=/runs/.cache" in environment.split()
+    assert "runs:/runs" in SERVICES["kdflow"]["volumes"]
+
+
+@pytest.mark.parametrize("address", ["sqlite:///mlflow.db", "sqlite:////data/mlflow.db", "file:///data/mlruns"])
+def test_a_local_store_as_a_container_sees_it_is_refused_before_training(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.projects.docker import get_docker_tracking_cmd_and_envs
+
+    _, inside = get_docker_tracking_cmd_and_envs(address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", inside["MLFLOW_TRACKING_URI"])
+    with pytest.raises(TrackingError, match=r"use a server.*MLFLOW_TRACKING_URI=http.* -A network=host"):
+        started.prepare("teacher", TeacherConfig())
+
+
+@pytest.mark.parametrize("address", ["sqlite:///mlflow.db", "sqlite:////mlflow/mlflow.db", "http://mlflow:5000"])
+def test_other_stores_are_not_taken_for_such_a_one(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    tracking.require_whole_store()
 
 
 def test_the_docker_project_is_the_project_in_the_image() -> None:

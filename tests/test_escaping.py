@@ -24,6 +24,7 @@ from markdown_it.token import Token
 from kdflow import report
 from kdflow.lettering import drawable, run_labels, wrapped
 from kdflow.rows import Comparison
+from kdflow.terminal import Shown
 from kdflow.text import plain
 from tests.comparisons import LABELS_ONLY, MIXED, STUDY, TEACHER, legend, png, printed
 
@@ -106,7 +107,7 @@ def test_a_name_stays_on_its_row_and_in_its_column_of_the_terminal_table(name: s
     body = body[next(place for place, line in enumerate(body) if set(line.strip()) == {"─"}) + 1 :]
     begun = [line.split()[0] for line in body if re.match(r"(teacher|student) ", line)]
     assert begun == [row.role for row in comparison.rows], "a long name goes on below itself, under an empty first cell"
-    drawn = report.table(comparison)
+    drawn = Shown(comparison).table
     assert [len(list(column.cells)) for column in drawn.columns] == [len(comparison.rows)] * len(drawn.columns)
     [models] = [column for column in drawn.columns if str(column.header) == "model"]
     assert {str(cell) for cell in models.cells} == {plain(name)}, "markup is shown, not followed"

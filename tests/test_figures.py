@@ -93,3 +93,12 @@ def test_a_long_legend_leaves_the_panels_their_room() -> None:
     assert png(figure)
     heights = [panel.get_window_extent().height / figure.dpi for panel in figure.axes]
     assert min(heights) > 1.5, "inches"
+
+
+def test_the_figures_say_how_validation_images_differ_from_test_images() -> None:
+    drawn = replace(STUDY, validation="cropped and mirrored")
+    titles = [panel.get_title() for panel in report.loss_curves(drawn).axes]
+    assert titles == ["training", "validation (cropped and mirrored once)"] * 2
+    assert report.accuracy_bars(drawn).axes[0].get_xlabel().endswith("once, as the study asks; test images are not.")
+    assert legend(report.run_curves("a", HISTORY, validation="cropped"))[1] == "validation (cropped once)"
+    assert report.accuracy_bars(STUDY).axes[0].get_xlabel() == "accuracy in %"

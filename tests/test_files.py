@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kdflow import files
-from kdflow.errors import KdflowError
+from kdflow.errors import KdflowError, UsageError
 from tests.small_disks import small_disk
 
 NOBODY = 65534
@@ -165,6 +165,21 @@ def test_whether_a_folder_can_be_written_to_is_learned_without_a_trace(tmp_path:
     files.require_writable(tmp_path / "a", option="--runs-dir")
     assert names(tmp_path) == ["a"]
     assert names(tmp_path / "a") == []
+
+
+def test_a_working_directory_that_is_gone_or_has_no_utf8_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(UsageError, match=r"caf\\udce9' has a name that is no UTF-8: change to another"):
+        files.require_working_folder()
+    odd.rmdir()
+    with pytest.raises(UsageError, match="the working directory is gone"):
+        files.require_working_folder()
+    monkeypatch.chdir(tmp_path)
+    files.require_working_folder()
 
 
 def test_a_file_cannot_be_written_to_a_folder_that_is_gone(tmp_path: Path) -> None:

@@ -15,36 +15,37 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 
 # A room imports only rooms of lower rank.
 RANKS = {
-    **dict.fromkeys(["__init__", "errors", "rows", "process", "text"], 0),
-    **dict.fromkeys(
-        ["options", "registry", "files", "cache", "graphed", "stopping", "console", "lettering", "entries"], 1
-    ),
-    **dict.fromkeys(["config", "weights", "checkpoint", "run_folders"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules", "deliveries"], 3),
+    **dict.fromkeys(["errors", "glance", "process", "suggestions", "text"], 0),
+    **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
+    **dict.fromkeys(["__init__", "drawing", "entries", "columns", "relocation"], 1),
+    **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "results", "rows"], 2),
+    **dict.fromkeys(["data", "runtime", "schedules", "deliveries", "lettering", "settings_file"], 3),
     **dict.fromkeys(["models", "journal"], 4),
-    **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
-    **dict.fromkeys(["taught", "resume", "preflight"], 6),
+    **dict.fromkeys(["distillers", "evaluate", "tracking", "stopped"], 5),
+    **dict.fromkeys(["taught", "resume", "preflight", "params"], 6),
     "cohort": 7,
     "train": 8,
-    **dict.fromkeys(["teacher", "figures", "progress"], 9),
-    **dict.fromkeys(["report", "catalogue"], 10),
-    "page": 11,
-    **dict.fromkeys(["compare", "started"], 12),
+    **dict.fromkeys(["teacher", "figures", "progress", "terminal", "pages"], 9),
+    **dict.fromkeys(["report", "registered"], 10),
+    **dict.fromkeys(["page", "catalogue"], 11),
+    **dict.fromkeys(["compare", "started", "usage"], 12),
     **dict.fromkeys(["tracked", "upkeep"], 13),
     "study": 14,
-    "cli": 15,
+    **dict.fromkeys(["api", "cli"], 15),
     "__main__": 16,
 }
 # Only these rooms import these libraries.
 HOMES = {
     "mlflow": {"tracking"},
-    "click": {"cli"},
-    "rich": {"console", "progress", "report", "catalogue"},
-    "matplotlib": {"figures", "lettering"},
+    "click": {"cli", "usage"},
+    "yaml": {"settings_file"},
+    "rich": {"console", "progress", "terminal", "catalogue"},
+    "matplotlib": {"drawing", "figures", "lettering"},
+    "pandas": {"results", "rows"},
 }
 ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "weights", "files"]
 ENGINE += ["distillers", "models", "data"]
-SURFACE = ["tracking", "study", "compare", "report", "page", "figures", "progress", "teacher", "cli"]
+SURFACE = ["tracking", "study", "compare", "report", "page", "terminal", "figures", "progress", "teacher", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 each_file = pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in FILES])
@@ -101,9 +102,9 @@ def test_the_table_names_every_room_once() -> None:
     assert {room(path) for path in FILES} == set(RANKS)
 
 
-@pytest.mark.parametrize("module", ["kdflow", "kdflow.cli"])
+@pytest.mark.parametrize("module", ["kdflow", "kdflow.api", "kdflow.cli"])
 def test_help_need_not_wait_for_torch_or_mlflow(module: str) -> None:
-    heavy = "{'torch', 'mlflow', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)"
+    heavy = "{'torch', 'mlflow', 'matplotlib', 'sklearn', 'numpy', 'pandas'} & set(sys.modules)"
     code = f"import sys, {module}; sys.exit(', '.join({heavy}) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
     assert done.returncode == 0, done.stderr

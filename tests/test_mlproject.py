@@ -33,7 +33,7 @@ def test_parameters_and_defaults_are_the_options_of_the_config(project, name):
     specs = options(ENTRY_POINTS[name])
     assert list(declared) == list(specs)
     for parameter, spec in specs.items():
-        assert declared[parameter]["type"] == TYPES[type(spec.default)]
+        assert declared[parameter]["type"] == ("string" if spec.words else TYPES[type(spec.default)])
         assert spec.read(parameter, str(declared[parameter]["default"])) == spec.default
 
 

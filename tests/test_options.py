@@ -54,6 +54,13 @@ def test_whatever_is_given_is_read_or_refused_in_one_line(spec: Option, raw: obj
     assert spec.read("--it", value) == value
 
 
+def test_a_text_that_is_no_utf8_is_refused_with_a_remedy() -> None:
+    message = refusal(Option("digits", ""), "caf\udce9/")
+    assert "--it is 'caf\\udce9/', which is no UTF-8" in message
+    assert "link" in message
+    assert message.isascii()
+
+
 @pytest.mark.parametrize("raw", ["nan", "inf", "-inf", "-1", "", "0.09", "100.1", "four", math.nan, None])
 def test_a_refusal_names_option_value_range_and_default(raw: object) -> None:
     assert refusal(NUMBER, raw) == f"--it is {str(raw)!r}: give a number from 0.1 to 100 (default 4)"

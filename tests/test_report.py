@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 from kdflow import report
+from kdflow.page import page
 from kdflow.rows import Comparison, Row
 from tests.comparisons import EMPTY, LABELS_ONLY, MIXED, STUDY, TEACHER, png, printed
 
@@ -98,3 +99,11 @@ def test_importing_the_report_loads_no_heavy_package() -> None:
     code = "import sys, kdflow.report; print({'matplotlib', 'rich', 'mlflow', 'torch', 'click'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_markdown_and_page_say_once_how_validation_images_differ_from_test_images() -> None:
+    drawn, note = replace(STUDY, validation="cropped"), "Validation images are cropped once, as the study asks; test"
+    for text in (report.markdown(drawn), page(drawn, {})):
+        assert text.count(note) == 1
+    for text in (report.markdown(STUDY), page(STUDY, {})):
+        assert "Validation images" not in text

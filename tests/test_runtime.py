@@ -99,9 +99,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, without_cuda: None) -> Callable[...
 
 
 @pytest.mark.parametrize(("slower", "best"), [(1, 4), (4, 1)])
-def test_zero_threads_takes_the_faster_of_one_and_all(machine: Callable[..., Machine], slower: int, best: int) -> None:
+def test_auto_threads_takes_the_faster_of_one_and_all(machine: Callable[..., Machine], slower: int, best: int) -> None:
     tried = machine(4, lambda machine: 0.002 if machine.threads == slower else 0.001)
-    assert resolve(RuntimeConfig(threads=0)).threads == best
+    assert resolve(RuntimeConfig(threads="auto")).threads == best
     assert tried.threads == best
     assert tried.switches == [1, 4] * TRIALS + [best], "in turn, so that what comes and goes meets both"
 
@@ -112,18 +112,36 @@ def test_a_disturbance_of_some_trials_does_not_decide(machine: Callable[..., Mac
         return 0.004 if disturbed else 0.001 / machine.threads
 
     machine(4, seconds)
-    assert resolve(RuntimeConfig(threads=0)).threads == 4
+    assert resolve(RuntimeConfig(threads="auto")).threads == 4
 
 
 def test_what_only_the_first_convolution_takes_does_not_count(machine: Callable[..., Machine]) -> None:
     machine(4, lambda machine: 0.05 if machine.threads == 4 and not machine.since_switch else 0.001 / machine.threads)
-    assert resolve(RuntimeConfig(threads=0)).threads == 4
+    assert resolve(RuntimeConfig(threads="auto")).threads == 4
 
 
 def test_a_single_core_is_not_tried(machine: Callable[..., Machine]) -> None:
     tried = machine(1)
-    assert resolve(RuntimeConfig(threads=0)).threads == 1
+    assert resolve(RuntimeConfig(threads="auto")).threads == 1
     assert tried.now == 0
+
+
+def test_nothing_is_left_to_a_stopwatch_unless_it_is_asked_for(machine: Callable[..., Machine]) -> None:
+    busy = machine(4, lambda machine: 0.01 * machine.threads)
+    runtime = resolve(RuntimeConfig())
+    assert (runtime.threads, busy.switches, busy.now) == (4, [4], 0)
+
+
+@pytest.mark.parametrize("threads", ["1.5", "Auto", "-1", "all"])
+def test_threads_are_a_number_or_auto(threads: str) -> None:
+    with pytest.raises(UsageError, match=f"--threads is '{threads}': give a whole number from 0 to 1024 or auto"):
+        RuntimeConfig(threads=threads)
+
+
+def test_what_auto_and_zero_have_come_to_mean_is_said(machine: Callable[..., Machine]) -> None:
+    machine(4)
+    settled = resolve(RuntimeConfig(precision="fp32", device="cpu")).settled
+    assert settled == {"device": "cpu", "precision": "fp32", "threads": 4}
 
 
 @pytest.mark.parametrize("threads", [1, 3, 4])
@@ -136,7 +154,7 @@ def test_threads_that_are_asked_for_are_not_tried(machine: Callable[..., Machine
 
 def test_what_shall_repeat_itself_is_not_left_to_a_trial(machine: Callable[..., Machine]) -> None:
     tried = machine(4, lambda machine: 0.01 * machine.threads)
-    runtime = resolve(RuntimeConfig(threads=0, deterministic=True))
+    runtime = resolve(RuntimeConfig(threads="auto", deterministic=True))
     assert (runtime.threads, runtime.deterministic, tried.now) == (4, True, 0)
     assert resolve(RuntimeConfig(threads=2, deterministic=True)).threads == 2
 
@@ -144,7 +162,7 @@ def test_what_shall_repeat_itself_is_not_left_to_a_trial(machine: Callable[..., 
 @pytest.mark.parametrize("each", [0.001, 0.01, 0.1])
 def test_a_trial_ends_after_a_second_or_when_each_was_tried_twice(machine: Callable[..., Machine], each: float) -> None:
     tried = machine(4, lambda machine: each)
-    resolve(RuntimeConfig(threads=0))
+    resolve(RuntimeConfig(threads="auto"))
     pair = 2 * (REPEATS + 1) * each
     assert tried.now < max(PATIENCE + 1.01 * pair, 2.01 * pair)
 
@@ -152,7 +170,7 @@ def test_a_trial_ends_after_a_second_or_when_each_was_tried_twice(machine: Calla
 def test_an_earlier_choice_does_not_bind_a_later_one(machine: Callable[..., Machine]) -> None:
     machine(4)
     assert resolve(RuntimeConfig(threads=1)).threads == 1
-    assert resolve(RuntimeConfig(threads=0)).threads == 4
+    assert resolve(RuntimeConfig(threads="auto")).threads == 4
     resolve(RuntimeConfig(threads=1))
     assert resolve(RuntimeConfig(deterministic=True)).threads == 4
 
@@ -162,7 +180,7 @@ def test_a_trial_on_this_machine_takes_one_or_all_and_no_random_number(monkeypat
     monkeypatch.setattr("kdflow.runtime.TRIALS", 1)
     monkeypatch.setattr("kdflow.runtime.EVERY_CORE", 2)
     before = torch.get_rng_state()
-    runtime = resolve(RuntimeConfig(threads=0, precision="fp32"))
+    runtime = resolve(RuntimeConfig(threads="auto", precision="fp32"))
     assert runtime.threads in (1, 2)
     assert torch.get_num_threads() == runtime.threads
     assert torch.equal(torch.get_rng_state(), before)

@@ -11,15 +11,20 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from kdflow.config import DataConfig
+from kdflow.console import say
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
 from kdflow.data.decoded import read_decoded
-from kdflow.errors import DataError
+from kdflow.data.spelling import listed, spelled_name
+from kdflow.errors import DataError, UsageError
 from kdflow.registry import discover
 
 __all__ = ["Dataset", "lasting_name", "load", "short_name", "sources"]
 
 discover(__name__, __path__)
+
+LONGEST_LABEL = 100
+"""Letters of a folder's name in that of its registered models: MLflow takes 256, a file system's name may be longer."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Dataset:
     """A data set ready for training.
 
     Attributes:
-        name: Short name, used in names of registered models.
+        name: Short name, under which its runs go.
         source: What the user called it: a name or a folder.
         train: Training images.
         val: Held-out part of the official training images, as drawn once.
@@ -38,6 +43,7 @@ class Dataset:
         mirrored: Whether a mirror image keeps its label.
         digest: Identifies all images and labels, before the split.
         split_digest: Identifies which images validate, and how they are drawn.
+        validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
     """
 
     name: str
@@ -51,6 +57,19 @@ class Dataset:
     mirrored: bool
     digest: str
     split_digest: str
+    validation: str = ""
+
+    @property
+    def label(self) -> str:
+        """What its models are registered under: its name; of a folder, a hash of name and classes is added.
+
+        Folders of one name may hold anything, and names that differ may look alike in the letters that stay.
+        """
+        if self.source in sources:
+            return self.name
+        told = "\0".join((self.name, *self.classes)).encode(errors="surrogateescape")
+        letters = "".join(letter if letter.isalnum() else "-" for letter in self.name).strip("-").lower()
+        return f"{letters[:LONGEST_LABEL]}-{hashlib.sha256(told).hexdigest()[:8]}".strip("-")
 
 
 def load(config: DataConfig) -> Dataset:
@@ -61,6 +80,7 @@ def load(config: DataConfig) -> Dataset:
         DataError: it is missing, damaged, or too small to split.
     """
     raw = _read(config)
+    _tell_untested(raw)
     train_indices, val_indices = split_indices(raw.train.labels, config, raw.classes)
     train, val = raw.train.select(train_indices), raw.train.select(val_indices)
     mirrored = raw.mirrored and config.flip
@@ -81,7 +101,12 @@ def load(config: DataConfig) -> Dataset:
         mirrored,
         raw.digest(),
         split_digest,
+        _validation(augmented=config.augment_val, mirrored=mirrored),
     )
+
+
+def _validation(*, augmented: bool, mirrored: bool) -> str:
+    return ("cropped and mirrored" if mirrored else "cropped") if augmented else ""
 
 
 def split_indices(labels: Tensor, config: DataConfig, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -125,6 +150,13 @@ def _too_few(labels: Tensor, config: DataConfig, classes: Sequence[str], among: 
     )
 
 
+def _tell_untested(raw: RawData) -> None:
+    """Says which classes the test accuracy says nothing about."""
+    tested = set(raw.test.labels.unique().tolist())
+    if untested := [name for label, name in enumerate(raw.classes) if label not in tested]:
+        say(f"Warning: the test part has no images of {listed(untested)}: its accuracy says nothing about them")
+
+
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation per channel of uint8 `[N, 3, H, W]`, scaled to [0, 1]."""
     counts = torch.stack([torch.bincount(images[:, channel].flatten(), minlength=256) for channel in range(3)]).double()
@@ -135,21 +167,46 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tupl
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
+def require_known(config: DataConfig) -> None:
+    """Makes sure that a data set has a name that there is, or a folder.
+
+    Raises:
+        UsageError: there is neither.
+        DataError: there is no such folder.
+    """
+    folder = _path(config.dataset)
+    if _is_folder(config.dataset):
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder.absolute()}: give --dataset an existing one")
+    elif config.dataset not in sources:
+        try:
+            sources[config.dataset]
+        except UsageError as error:
+            raise UsageError(f"--dataset: {error}, or a folder: there is none at {folder.absolute()}") from None
+
+
 def short_name(dataset: str) -> str:
-    """The name under which a data set's runs and models go: its own, or the name of its folder."""
-    return Path(dataset).expanduser().resolve().name if _is_folder(dataset) else dataset
+    """The name under which a data set's runs go: its own, or the name of its folder."""
+    return spelled_name(_path(dataset).resolve()) if _is_folder(dataset) else dataset
 
 
 def lasting_name(dataset: str) -> str:
     """What a data set is called from everywhere: its own name, or the whole path of its folder."""
-    return str(Path(dataset).expanduser().resolve()) if _is_folder(dataset) else dataset
+    return str(_path(dataset).resolve()) if _is_folder(dataset) else dataset
 
 
 def _is_folder(dataset: str) -> bool:
-    return dataset not in sources and (Path(dataset).expanduser().is_dir() or "/" in dataset)
+    return dataset not in sources and (_path(dataset).is_dir() or "/" in dataset)
+
+
+def _path(dataset: str) -> Path:
+    try:
+        return Path(dataset).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"--dataset {dataset}: {error}") from None
 
 
 def _read(config: DataConfig) -> RawData:
     if _is_folder(config.dataset):
-        return read_decoded(Path(config.dataset).expanduser(), resize=config.resize)
+        return read_decoded(_path(config.dataset), resize=config.resize)
     return sources[config.dataset](config)

@@ -49,7 +49,7 @@ class RawData:
         mirrored: Whether a mirror image keeps its label (a cat does, a digit does not).
 
     Raises:
-        DataError: images or labels are not what `Split` and `classes` say.
+        DataError: images or labels are not what `Split` and `classes` say, or leave nothing to tell apart.
     """
 
     train: Split
@@ -60,6 +60,9 @@ class RawData:
     def __post_init__(self) -> None:
         for name, split in (("train", self.train), ("test", self.test)):
             _check(name, split, len(self.classes))
+        if len(self.train.labels.unique()) < 2:
+            name = self.classes[int(self.train.labels[0])]
+            raise DataError(f"all training images are of one class, {name}: expected two or more to tell apart")
 
     def digest(self) -> str:
         """128 bits, as hex, of SHA-256 over every pixel, label and class name."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from kdflow import cache
 from kdflow.data.base import RawData, Split
 from kdflow.data.folder import read_folder
+from kdflow.data.images import DECODING
 from kdflow.files import sha256
 
 INPUTS = ("*.parquet", "train/*", "test/*", "train/*/*", "test/*/*")
@@ -27,7 +28,7 @@ def read_decoded(folder: Path, *, resize: bool) -> RawData:
         DataError: as `read_folder` does.
     """
     try:
-        name = cache.key("images", PIL.__version__, resize, _contents(folder))
+        name = cache.key("images", DECODING, PIL.__version__, resize, _contents(folder))
     except OSError:
         return read_folder(folder, resize=resize)  # which says what cannot be read
     kept = cache.load(name)

@@ -40,7 +40,7 @@ def workplace(path: Path) -> Iterator[Path]:
         OSError: the folder of the file cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("a") as lock:
+    with (path.parent / f".{path.name}.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,12 +3,13 @@
 Class folders: `train/<class>/*.png` and `test/<class>/*.png`; the other layout is `parquet`'s.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kdflow.data.base import RawData
 from kdflow.data.images import SUFFIXES, Item, decode
 from kdflow.data.parquet import read_parquet
+from kdflow.data.spelling import in_order, listed, spelled_name
 from kdflow.errors import DataError
 
 LAYOUTS = "train-*.parquet and test-*.parquet, or train/<class>/*.png and test/<class>/*.png"
@@ -33,21 +34,27 @@ def read_folder(folder: Path, *, resize: bool) -> RawData:
             return _read_class_folders(folder, resize=resize)
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error}") from error
-    raise DataError(f"{folder} holds no data set: expected {LAYOUTS}")
+    nearby = [path for path in (folder.resolve().parent, *_visible_folders(folder)) if _looks_right(path)]
+    meant = f"; {nearby[0]} looks like one: is that meant?" if nearby else ""
+    raise DataError(f"{folder} holds no data set: expected {LAYOUTS}{meant}")
+
+
+def _looks_right(folder: Path) -> bool:
+    return any(folder.glob("train-*.parquet")) or ((folder / "train").is_dir() and (folder / "test").is_dir())
 
 
 def _read_class_folders(folder: Path, *, resize: bool) -> RawData:
     if not (folder / "test").is_dir():
         raise DataError(f"{folder} has no test part: expected test/<class>/*.png")
-    classes = tuple(_visible_folders(folder / "train"))
-    if not classes:
-        raise DataError(f"{folder / 'train'} has no class folders: expected train/<class>/*.png")
-    for name in _visible_folders(folder / "test"):
+    found, tested = _class_folders(folder / "train"), _class_folders(folder / "test")
+    classes = tuple(found)
+    _require_classes(folder / "train", found)
+    for name in tested:
         if name not in classes:
             known = ", ".join(classes)
-            raise DataError(f"{folder / 'test' / name} is a class without training images: expected one of {known}")
-    train = [_ClassFolder(folder / "train" / name, label) for label, name in enumerate(classes)]
-    test = [_ClassFolder(folder / "test" / name, label) for label, name in enumerate(classes)]
+            raise DataError(f"{tested[name][0]} is a class without training images: expected one of {known}")
+    train = [_ClassImages(found[name], label) for label, name in enumerate(classes)]
+    test = [_ClassImages(tested.get(name, [folder / "test" / name]), label) for label, name in enumerate(classes)]
     for piece in train:
         if len(piece) == 0:
             raise DataError(f"{piece.path} has no images: add some ({', '.join(SUFFIXES)}), or remove the folder")
@@ -55,16 +62,41 @@ def _read_class_folders(folder: Path, *, resize: bool) -> RawData:
     return RawData(decode(train, classes=count, resize=resize), decode(test, classes=count, resize=resize), classes)
 
 
-def _visible_folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _class_folders(part: Path) -> dict[str, list[Path]]:
+    """Where the images of each class are, in the order of their names: two folders if one name is spelled two ways."""
+    found: dict[str, list[Path]] = {}
+    for path in _visible_folders(part):
+        found.setdefault(spelled_name(path), []).append(path)
+    return found
 
 
-class _ClassFolder:
-    """The image files of one class; none if the folder does not exist."""
+def _visible_folders(folder: Path) -> list[Path]:
+    return sorted((one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")), key=in_order)
 
-    def __init__(self, path: Path, label: int) -> None:
-        self.path, self._label = path, label
-        found = sorted(path.iterdir(), key=lambda file: file.name) if path.is_dir() else []
+
+def _require_classes(part: Path, found: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a part that leaves nothing to tell apart, mostly as its folders are one level off."""
+    if not found:
+        raise DataError(f"{part} has no class folders: expected train/<class>/*.png")
+    if len(found) > 1:
+        return
+    [(name, [folder, *_])] = found.items()
+    if inner := _visible_folders(folder):
+        meant = f"if its folders ({listed([one.name for one in inner])}) are the classes, move them up into {part}"
+    else:
+        meant = "sort its images into one folder for each class"
+    raise DataError(
+        f"{part} holds one class, {name}, and a single class cannot be told from another: expected two or more "
+        f"train/<class>/*.png; {meant}"
+    )
+
+
+class _ClassImages:
+    """The image files of one class; none if its folders do not exist."""
+
+    def __init__(self, folders: Sequence[Path], label: int) -> None:
+        self.path, self._label = folders[0], label
+        found = [file for path in folders if path.is_dir() for file in sorted(path.iterdir(), key=in_order)]
         self._files = [file for file in found if not file.name.startswith(".")]
         for file in self._files:
             # Passing over it would train on less than the user believes.

@@ -9,13 +9,27 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from kdflow.data.base import IMAGE_SIZE, Split
 from kdflow.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+DECODING = 2
+"""Raised whenever the same file gives other pixels than before, so that what was decoded before is not used."""
+
+# By EXIF orientation: how the pixels that a camera stored are turned to stand as it was held.
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ def decode(pieces: Sequence[Piece], *, classes: int | None, resize: bool) -> Spl
     items = (item for piece in pieces for item in piece)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # of damaged EXIF, which every viewer ignores
         for index, item in enumerate(items):
             labels[index] = _label(item, classes)
             images[index] = _pixels(item, resize=resize)
@@ -78,30 +93,54 @@ def _label(item: Item, classes: int | None) -> int:
 
 
 def _pixels(item: Item, *, resize: bool) -> np.ndarray:
-    """uint8 `[32, 32, 3]`, RGB."""
+    """uint8 `[32, 32, 3]`, RGB, as every viewer shows it."""
     if not item.content:
         raise DataError(f"{item.where} has no image bytes: the images must be inside the file, not beside it")
     source = io.BytesIO(item.content) if isinstance(item.content, bytes) else item.content
     try:
         with Image.open(source, formats=FORMATS) as image:
-            _check_header(image, item.where, resize=resize)
-            # By way of RGBA, as Pillow warns about palettes with transparency otherwise.
-            rgb = (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
+            if image.mode[0] in "IF":  # Pillow would clip, not scale, to 8 bits
+                raise DataError(f"{item.where} has more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
+            rgb = _upright(image, _rgb(image))
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them run into
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise DataError(f"{item.where} is no readable {'/'.join(FORMATS)} image: {reason}; replace it") from error
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    return np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
+    width, height = size = (IMAGE_SIZE, IMAGE_SIZE)
+    if rgb.size == size:
+        return np.asarray(rgb)
+    if not resize:
+        found = "x".join(map(str, rgb.size))
+        raise DataError(f"{item.where} is {found}, not {width}x{height}: --resize true scales all images")
+    return np.asarray(rgb.resize(size, Image.Resampling.BILINEAR))
 
 
-def _check_header(image: Image.Image, where: str, *, resize: bool) -> None:
-    width, height = image.size
-    if not resize and (width, height) != (IMAGE_SIZE, IMAGE_SIZE):
-        raise DataError(f"{where} is {width}x{height}, not {IMAGE_SIZE}x{IMAGE_SIZE}: --resize true scales all images")
-    if image.mode[0] in "IF":  # Pillow would clip, not scale, to 8 bits
-        raise DataError(f"{where} has more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
+def _rgb(image: Image.Image) -> Image.Image:
+    """The pixels of an image as they are stored, on white where they are transparent.
+
+    The colour under a transparent pixel is seen by nobody: where it is black, as drawing programs leave it, a black
+    drawing would become a black square.
+    """
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("RGB")
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+    """The pixels of an image as its EXIF orientation says that they are shown; what is no orientation turns nothing.
+
+    Args:
+        image: All of it has been read: a PNG may have its EXIF after the pixels.
+        rgb: Its pixels as they are stored.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises whatever damaged EXIF makes it run into; viewers show the image all the same
+        turn = None
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def first_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ class names in the schema metadata.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from kdflow.data.base import RawData
 from kdflow.data.images import Item, decode, first_line
+from kdflow.data.spelling import listed, spelled
 from kdflow.errors import DataError
 
 ROWS_AT_ONCE = 1024
@@ -44,6 +45,7 @@ def read_parquet(folder: Path, *, resize: bool) -> RawData:
             pairs = enumerate(zip_longest(shard.classes, classes))
             label, (found, expected) = next((label, pair) for label, pair in pairs if pair[0] != pair[1])
             raise DataError(f"{shard.path} calls label {label} {found!r}, but {named.path} calls it {expected!r}")
+    _require_classes(folder, shards["train"], classes)
     train = decode(shards["train"], classes=len(classes) or None, resize=resize)
     count = len(classes) or int(train.labels.max()) + 1
     present = train.labels.unique().tolist()
@@ -53,6 +55,19 @@ def read_parquet(folder: Path, *, resize: bool) -> RawData:
         raise DataError(f"{folder}: class {name} has no training images: add some, or leave the class out")
     test = decode(shards["test"], classes=count, resize=resize)
     return RawData(train, test, classes or tuple(str(label) for label in range(count)))
+
+
+def _require_classes(folder: Path, shards: "Sequence[_Shard]", classes: tuple[str, ...]) -> None:
+    """Refuses labels that leave nothing to tell apart, before any image is decoded."""
+    labels = {label for shard in shards for label in shard.labels()}
+    label = labels.pop() if len(labels) == 1 else None
+    if label is None or not 0 <= label < (len(classes) or 2**63):  # what is no label is named where it is read
+        return
+    name = f" ({classes[label]})" if classes else ""
+    raise DataError(
+        f"{folder}: all training images have label {label}{name}, and a single class cannot be told from another: "
+        f"expected two or more classes in column label; the columns are {listed(shards[0].columns)}"
+    )
 
 
 def _shard_paths(folder: Path, part: str) -> list[Path]:
@@ -81,6 +96,7 @@ class _Shard:
         self._image = "img" if "img" in schema.names else "image"
         if not _has_columns(schema, self._image):
             raise DataError(f"{path} has columns {found}: expected img: struct<bytes: binary>, label: int64")
+        self.columns: list[str] = schema.names
         self.classes = _class_names(path, schema.metadata or {})
 
     def __len__(self) -> int:
@@ -94,6 +110,14 @@ class _Shard:
                 for content, label in zip(contents, batch.column("label").to_pylist(), strict=True):
                     yield Item(f"{self.path} row {row}", content, label)
                     row += 1
+        except UNREADABLE as error:
+            raise self._unreadable(error) from error
+
+    def labels(self) -> set[int | None]:
+        """Those that occur, without a look at the images."""
+        try:
+            batches = self._file.iter_batches(columns=["label"])
+            return {label for batch in batches for label in pc.unique(batch.column("label")).to_pylist()}
         except UNREADABLE as error:
             raise self._unreadable(error) from error
 
@@ -125,6 +149,9 @@ def _class_names(path: Path, metadata: dict[bytes, bytes]) -> tuple[str, ...]:
         for key in ("info", "features", "label"):
             label = label.get(key, {})
         names = label.get("names") if label.get("_type") == "ClassLabel" else None
-        return tuple(str(name) for name in names or ())
+        classes = tuple(spelled(str(name)) for name in names or ())
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: metadata 'huggingface' holds no class names: {error}; fetch it again") from error
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise DataError(f"{path} gives two labels one name, {twice[0]!r}: give each class a name of its own")
+    return classes

@@ -1,12 +1,14 @@
 """Models by name: float images `[batch, 3, 32, 32]`, normalised, to logits `[batch, classes]`."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.errors import UsageError
 from kdflow.models.base import models
-from kdflow.models.zoo import PREFIX, torchvision_model
+from kdflow.models.zoo import PREFIX, named_alike, torchvision_model
 from kdflow.registry import discover
 
 __all__ = ["build", "models"]
@@ -27,9 +29,17 @@ def build(name: str, classes: int, *, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # on the CPU, whose weights are the same on every machine
-        model = torchvision_model(name, classes) if name.startswith(PREFIX) else models[name](classes)
+        model = torchvision_model(name, classes) if name.startswith(PREFIX) else _registered(name)(classes)
     _check(name, model, classes)
     return model
+
+
+def _registered(name: str) -> Callable[[int], nn.Module]:
+    if name not in models and (theirs := named_alike(name)):
+        raise UsageError(
+            f"unknown model {name!r}: did you mean {PREFIX}{theirs}? choose one of {', '.join(models)}, {PREFIX}NAME"
+        )
+    return models[name]
 
 
 def _check(name: str, model: nn.Module, classes: int) -> None:

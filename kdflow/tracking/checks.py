@@ -18,7 +18,7 @@ from mlflow.utils.rest_utils import http_request
 from mlflow.utils.uri import is_local_uri
 from sqlalchemy.exc import SQLAlchemyError
 
-from kdflow import files
+from kdflow import files, relocation
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
@@ -90,6 +90,19 @@ def make_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> None
     with _or(otherwise):
         made = client().get_experiment(experiment_id(_experiment(journal)))
         _require_artifacts(made.name, made.artifact_location)
+
+
+def require_artifacts_in_place() -> None:
+    """Makes sure that a sqlite store was not moved away from the artifacts of its experiments, or together with them.
+
+    Raises:
+        TrackingError: it was; MLflow would look for artifacts, and make new ones, where they are no more.
+    """
+    file = sqlite_file()
+    for old, new in (relocation.moved(file, relocation.EXPERIMENTS) if file else {}).items():
+        raise TrackingError(
+            f"the store {redact(uri())} was moved: its artifacts are in {new}, not in {old}; {relocation.MEND}"
+        )
 
 
 @reported

@@ -14,8 +14,7 @@ from kdflow.tracking.experiments import experiment_id
 from kdflow.tracking.models import register
 from kdflow.tracking.refusals import Refused, remedy
 from kdflow.tracking.store import absence, client, failure
-
-KEY_TAG = "kdflow.key"
+from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 
 
 def deliver(entry: Entry, journal: Journal) -> None:
@@ -26,8 +25,10 @@ def deliver(entry: Entry, journal: Journal) -> None:
     """
     if entry["kind"] != "create" and entry["run"] not in journal.ids:
         raise Refused
-    _DELIVERIES[entry["kind"]](entry, journal)
-    if waiting := sorted(run for run in runs_named(entry) if _is_kept(_id(run, journal), journal)):
+    waiting = sorted(run for run in runs_named(entry) if _is_kept(_id(run, journal), journal))
+    if not (waiting and entry["kind"] == "params"):  # which could not be corrected later, as tags are
+        _DELIVERIES[entry["kind"]](entry, journal)
+    if waiting:
         raise Refused(f"it names {', '.join(waiting)}, which the store does not have yet")
 
 
@@ -36,27 +37,36 @@ def reason_of(error: Exception, entry: Entry, journal: Journal) -> str:
     if isinstance(error, Refused):
         return str(error)
     with suppress(TrackingError):
-        run_id = journal.ids.get(entry["run"]) or entry.get("adopt")
+        run_id = journal.ids.get(entry["run"]) or entry.get("around", {}).get("named")
         if run_id and (gone := absence(run_id)):
             return f"run {run_id}: {gone}"
     return ": ".join(filter(None, [failure(error), remedy(error)]))
 
 
 def _create(entry: Entry, journal: Journal) -> None:
-    key = entry["run"]
+    """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
+    key, name = entry["run"], entry["name"]
     tags = _translated(entry["tags"], journal) | {KEY_TAG: key}
-    if entry["adopt"] and not journal.moved_to:
-        client().update_run(entry["adopt"], name=entry["name"])
-        _tag(entry["adopt"], tags)
-        journal.ids[key] = entry["adopt"]
+    around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
+    if journal.moved_to:
+        around = Surroundings(name=around.name)
+    if run := claimed(around, key):
+        name = run.info.run_name if is_named_by_user(run) else around.name or name
+        client().update_run(run.info.run_id, "RUNNING", name)
+        _tag(run.info.run_id, tags)
+        journal.ids[key] = run.info.run_id
         return
-    experiment = experiment_id(journal.moved_to or entry["experiment"])
+    if parent := parent_of(around, key):
+        experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
+    else:
+        experiment = experiment_id(journal.moved_to or entry["experiment"])
     known = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     if known:
         journal.ids[key] = known[0].info.run_id
         _tag(journal.ids[key], tags)  # a run that they name may have an id by now
-    else:
-        journal.ids[key] = client().create_run(experiment, entry["time"], tags, entry["name"]).info.run_id
+        return
+    made = entry.get("made", {}) | tags
+    journal.ids[key] = client().create_run(experiment, entry["time"], made, around.name or name).info.run_id
 
 
 def _tags(entry: Entry, journal: Journal) -> None:
@@ -67,7 +77,8 @@ def _params(entry: Entry, journal: Journal) -> None:
     """Logs params, except those that `mlflow run` has already logged in its own spelling."""
     run_id = journal.ids[entry["run"]]
     logged = client().get_run(run_id).data.params
-    new = [Param(name, value) for name, value in entry["params"].items() if name not in logged]
+    values = _translated(entry["params"], journal)
+    new = [Param(name, value) for name, value in values.items() if name not in logged]
     client().log_batch(run_id, params=new)
 
 

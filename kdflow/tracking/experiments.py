@@ -17,9 +17,13 @@ _ANOTHER = "or choose another: MLFLOW_EXPERIMENT_NAME, and for what is kept `kdf
 
 def chosen_experiment() -> dict[str, str]:
     """The experiment that the environment chooses by id or name, or else "kdflow"."""
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return {"id": given}
-    return {"name": os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT}
+    return named_experiment() or {"name": EXPERIMENT}
+
+
+def named_experiment() -> dict[str, str]:
+    """The experiment that the environment chooses by id or name; empty if it chooses none."""
+    chosen = {kind: os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}", "") for kind in ("id", "name")}
+    return next(({kind: value} for kind, value in chosen.items() if value), {})
 
 
 def find_experiment(chosen: Mapping[str, str]) -> Experiment | None:

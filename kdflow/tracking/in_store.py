@@ -1,20 +1,25 @@
 """Reading runs back from the MLflow store."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
+from kdflow.relocation import is_missing
 from kdflow.text import redact
-from kdflow.tracking.models import WEIGHTS_FOLDER, registered_name, versions
+from kdflow.tracking import pages
+from kdflow.tracking.champion import CHAMPION
+from kdflow.tracking.models import WEIGHTS_FOLDER
 from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.references import LATEST, Reference
 from kdflow.tracking.store import (
     TROUBLE,
     all_experiment_ids,
@@ -25,8 +30,10 @@ from kdflow.tracking.store import (
     says_not_there,
     uri,
 )
+from kdflow.tracking.surroundings import KEY_TAG
 
 PAGE = 1000
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class InStore:
@@ -59,21 +66,30 @@ class InStore:
         return found
 
     @reported
-    def newest_teacher(self, data: Mapping[str, str]) -> str | None:
-        """The run id of the newest registered teacher of data with these tags whose run is finished and not deleted."""
-        run_ids = (str(one.run_id) for one in versions(registered_name("teacher", data["kdflow.data"]), data))
-        return next((run_id for run_id in run_ids if obstacle(run_id) is None), None)
+    def record(self, run_id: str) -> Record:
+        """One run."""
+        return _record(client().get_run(run_id))
 
     @reported
-    def resolve_run(self, reference: str) -> str:
-        """The run id that a run id, `models:/name/version` or `models:/name@alias` stands for.
+    def address(self, run_id: str) -> str:
+        """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty if it has none."""
+        known = client().search_model_versions(f"run_id = '{run_id}'")
+        return f"models:/{known[0].name}/{known[0].version}" if known else ""
+
+    @reported
+    def resolve_run(self, text: str) -> str:
+        """The run id that a text stands for (see `kdflow.tracking.references`).
 
         Raises:
-            TeacherError: there is no such run, version or alias, or the run is deleted or not finished.
+            TeacherError: there is no such run, version or alias, there are several, or the run is deleted or not
+                finished.
         """
-        run_id = _registered_run(reference) if reference.startswith("models:/") else reference
+        reference = Reference.read(text)
+        run_id = _model_run(reference) if reference.of_model else reference.run
+        if not (reference.of_model or RUN_ID.fullmatch(run_id)):
+            run_id = reference.find(self.runs("teacher", "student")) or run_id
         if reason := obstacle(run_id):
-            raise TeacherError(f"--teacher {reference}: {reason}")
+            raise reference.refused(reason)
         return run_id
 
     @contextmanager
@@ -92,11 +108,10 @@ class InStore:
             experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
         except TROUBLE:
             return f"in {self.place}, once it can be used again"
-        runs, among = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), experiments))
-        page = f"/#/compare-runs?runs={runs}&experiments={among}&workflowType=machine_learning"
+        page = pages.comparison(run_ids, experiments)
+        if address := pages.ui_address():
+            return address + page
         store = redact(uri())
-        if uri().startswith("http"):
-            return store.rstrip("/") + page
         return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
@@ -108,7 +123,7 @@ def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Mlflow
 
 
 def _record(run: MlflowRun) -> Record:
-    params = {name: value.strip("'") for name, value in run.data.params.items()}
+    params = {name: value.strip("'") for name, value in run.data.params.items() if name != KEY_TAG}
     steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
     return Record(
         run.info.run_id,
@@ -121,16 +136,31 @@ def _record(run: MlflowRun) -> Record:
     )
 
 
-def _registered_run(reference: str) -> str:
-    name, at, alias = reference.removeprefix("models:/").partition("@")
-    name, _, number = name.partition("/")
+def _model_run(reference: Reference) -> str:
     try:
-        found = client().get_model_version_by_alias(name, alias) if at else client().get_model_version(name, number)
+        if reference.name is None:
+            return str(client().get_logged_model(reference.logged).source_run_id)
+        return str(_version(reference.name, reference.version, reference.alias).run_id)
     except MlflowException as error:
         if not says_not_there(error):
             raise
-        raise TeacherError(f"--teacher {reference}: no such version or alias; {_what_there_is(name)}") from None
-    return str(found.run_id)
+    if reference.name is None:
+        raise reference.refused("there is no such logged model")
+    raise reference.refused(f"no such version or alias; {_what_there_is(reference.name)}")
+
+
+def _version(name: str, version: str, alias: str | None) -> ModelVersion:
+    if alias is not None:
+        return client().get_model_version_by_alias(name, alias)
+    if version.isdigit():
+        return client().get_model_version(name, version)
+    if not version and CHAMPION in client().get_registered_model(name).aliases:
+        return client().get_model_version_by_alias(name, CHAMPION)
+    found = every_page(lambda token: client().search_model_versions(f"name = '{name}'", page_token=token))
+    staged = [one for one in found if version.lower() in ("", LATEST, str(one.current_stage).lower())]
+    if not staged:
+        raise MlflowException(f"no {version} version", RESOURCE_DOES_NOT_EXIST)
+    return max(staged, key=lambda one: int(one.version))
 
 
 def _what_there_is(name: str) -> str:
@@ -148,6 +178,12 @@ def _what_there_is(name: str) -> str:
 @reported
 def _download_weights(run_id: str, folder: str) -> Path:
     if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
+        place = client().get_run(run_id).info.artifact_uri
+        if is_missing(place):
+            raise TeacherError(
+                f"--teacher {run_id}: its artifacts should be in {place}, which is not there: bring that folder back "
+                "(one that was moved together with the store: `kdflow doctor --relocate`), or train a teacher anew"
+            )
         present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
         raise TeacherError(
             f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); is it a kdflow teacher?"

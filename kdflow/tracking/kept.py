@@ -1,14 +1,17 @@
 """Reading runs back from the journals in `--runs-dir`, where no store can be asked."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from kdflow.errors import TeacherError
 from kdflow.journal import Journal
+from kdflow.tracking.champion import CHAMPION, best_first, candidates, newest_first
 from kdflow.tracking.models import WEIGHTS_FOLDER
 from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.references import LATEST, Reference
 
 
 class Kept:
@@ -42,23 +45,28 @@ class Kept:
 
     def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
         """Per-epoch metrics of a run: the value of each epoch from 1."""
-        key, journal = self._find(run_id)
+        key, journal = self._find(Reference.read(run_id))
         return journal.history(key, names)
 
-    def newest_teacher(self, data: Mapping[str, str]) -> str | None:
-        """The newest finished teacher of data with these tags."""
-        teachers = (record for record in self.runs("teacher") if record.status == "FINISHED")
-        return next((record.run_id for record in teachers if data.items() <= record.tags.items()), None)
+    def record(self, run_id: str) -> Record:
+        """One run."""
+        return _record(*self._find(Reference.read(run_id)))
 
-    def resolve_run(self, reference: str) -> str:
-        """The run that a run id or key stands for.
+    def address(self, run_id: str) -> str:
+        """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty until a store has it."""
+        key, journal = self._find(Reference.read(run_id))
+        return journal.addresses.get(key, "")
+
+    def resolve_run(self, text: str) -> str:
+        """The run that a text stands for (see `kdflow.tracking.references`), as far as journals know.
 
         Raises:
-            TeacherError: there is none, or it is not finished.
+            TeacherError: there is none, there are several, or it is not finished.
         """
+        reference = Reference.read(text)
         key, journal = self._find(reference)
         if journal.status(key) != "FINISHED":
-            raise TeacherError(f"--teacher {reference}: the run is {journal.status(key)}, not FINISHED; choose another")
+            raise reference.refused(f"the run is {journal.status(key)}, not FINISHED; choose another")
         return journal.id_of(key)
 
     @contextmanager
@@ -68,7 +76,7 @@ class Kept:
         Raises:
             TeacherError: the run keeps none.
         """
-        key, journal = self._find(run_id)
+        key, journal = self._find(Reference.read(run_id))
         folder = journal.artifacts(key) / WEIGHTS_FOLDER
         if not folder.is_dir():
             raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?")
@@ -84,13 +92,32 @@ class Kept:
                 if entry["kind"] == "create":
                     yield entry["run"], journal
 
-    def _find(self, reference: str) -> tuple[str, Journal]:
+    def _find(self, reference: Reference) -> tuple[str, Journal]:
+        meant = self._registered(reference) if reference.name is not None else reference.run
         for key, journal in self._every():
-            if reference in (key, journal.id_of(key)):
+            if meant and meant in (key, journal.id_of(key)):
                 return key, journal
-        raise TeacherError(
-            f"--teacher {reference}: {self.place} keeps no such run, and the store is not asked: leave out --offline"
-        )
+        if reference.run and (found := reference.find(self.runs("teacher", "student"))):
+            return self._find(Reference.read(found))
+        raise reference.refused(f"{self.place} keeps no such run, and the store is not asked: leave out --offline")
+
+    def _registered(self, reference: Reference) -> str | None:
+        """The run of a registered version, also of one that no store has yet: it will be the latest."""
+        found = [(key, journal) for key, journal in self._every() if _model(key, journal) == reference.name]
+        numbers = {journal.id_of(key): journal.addresses.get(key, "").rpartition("/")[2] for key, journal in found}
+        models = candidates(_record(*one) for one in found)
+        if reference.version.lower() == LATEST:
+            latest = sorted(models, key=lambda one: (int(numbers[one.run_id] or sys.maxsize), one.started))
+            return latest[-1].run_id if latest else None
+        if reference.version:
+            return next((run_id for run_id, number in numbers.items() if number == reference.version), None)
+        newest = [one for one in newest_first(models) if reference.alias in (None, CHAMPION, one.own_alias)]
+        return best_first(models, newest[0].data)[0].run_id if newest else None
+
+
+def _model(key: str, journal: Journal) -> str | None:
+    """The name under which a run's model is registered, or will be."""
+    return next((str(entry["model"]) for entry in journal.of(key, "register")), None)
 
 
 def _record(key: str, journal: Journal) -> Record:
@@ -99,8 +126,9 @@ def _record(key: str, journal: Journal) -> Record:
     tags = dict(created["tags"])
     for entry in journal.of(key, "tags"):
         tags |= entry["tags"]
-    if teacher := tags.get("kdflow.teacher_run_id"):
-        tags["kdflow.teacher_run_id"] = Journal.id_for(journal.folder.parent, teacher)
+    for told, name in ((tags, "kdflow.teacher_run_id"), (params, "teacher_run_id")):
+        if teacher := told.get(name):
+            told[name] = Journal.id_for(journal.folder.parent, teacher)
     logged = journal.metrics(key)
     metrics = {name: steps[max(steps)] for name, steps in logged.items()}
     status, trained = journal.status(key) or "RUNNING", max(logged.get(EVERY_EPOCH, {0: 0}))

@@ -1,7 +1,6 @@
 """The model registry: exported models, their versions, the champion, and the weights kept beside each run."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from io import StringIO
@@ -17,19 +16,23 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from kdflow import models
+from kdflow.console import say
+from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.models.servable import Servable
+from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, newest_first, sound
 from kdflow.tracking.store import client, every_page, obstacle
 from kdflow.weights import read_card, read_weights
 
-CHAMPION = "champion"
 WEIGHTS_FOLDER = "weights"
-DATA_TAGS = ("kdflow.data", "kdflow.data_digest", "kdflow.split_digest")
+DATA_TAGS = ("kdflow.data", *DIGESTS)
+STARTED = "kdflow.started"
+"""Tag of a version: when its training began, in milliseconds since 1970."""
 
 
-def registered_name(role: str, data: str) -> str:
+def registered_name(role: str, data: Dataset) -> str:
     """The registered model of a role and data set, such as "kdflow-student-cifar10"."""
-    return f"kdflow-{role}-" + "".join(letter if letter.isalnum() else "-" for letter in data).strip("-").lower()
+    return f"kdflow-{role}-{data.label}"
 
 
 def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) -> str:
@@ -48,6 +51,7 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
     """
     card = read_card(weights)
     tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DATA_TAGS}
+    tags[STARTED] = str(client().get_run(run_id).info.start_time)
     known = client().search_model_versions(f"run_id = '{run_id}'")
     if known:
         number = known[0].version
@@ -56,7 +60,7 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
         with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
             number = mlflow.register_model(f"models:/{logged}", name, tags=tags).version
     client().update_run(run_id, status="FINISHED")  # only runs that are can be champion
-    _name_champion(name, tags)
+    _name_champions(name, (tags[DIGESTS[0]], tags[DIGESTS[1]]))
     return f"models:/{name}/{number}"
 
 
@@ -97,37 +101,61 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
     return str(logged.model_id)
 
 
-def versions(name: str, data: Mapping[str, str]) -> list[ModelVersion]:
-    """The versions of a registered model that carry these data tags, newest first."""
-    everything = every_page(lambda token: client().search_model_versions(f"name = '{name}'", page_token=token))
-    wanted = {tag: data[tag] for tag in DATA_TAGS}
-    ours = (one for one in everything if wanted.items() <= one.tags.items())
-    return sorted(ours, key=lambda one: int(one.version), reverse=True)
+def _name_champions(name: str, data: tuple[str, str]) -> None:
+    """Champion is the best of the newest data and split; of others, the best goes by an alias of its own.
 
+    They are named again until no process that registers at the same time has changed who they must be.
 
-def _name_champion(name: str, data: Mapping[str, str]) -> None:
-    """Champion is the best on validation; one of other data or another split, which does not compare, is left alone.
-
-    It is named again until no process that registers at the same time has changed who it must be.
+    Args:
+        name: Of the registered model.
+        data: Digests of what was registered just now.
     """
     while True:
-        present = client().get_registered_model(name).aliases.get(CHAMPION)
-        comparable = versions(name, data)
-        if present and present not in {one.version for one in comparable}:
-            run_id = str(client().get_model_version(name, present).run_id)
-            if obstacle(run_id) is None:
-                return
-        ranked = sorted(comparable, key=lambda one: (-_val_accuracy(one), int(one.version)))
-        best = next((one for one in ranked if obstacle(str(one.run_id)) is None), None)
-        if best is None or best.version == present:
+        aliases = {alias: str(number) for alias, number in client().get_registered_model(name).aliases.items()}
+        found = _candidates(name)
+        newest = next(filter(_usable, newest_first(found)), None)
+        if newest is None:
             return
-        client().set_registered_model_alias(name, CHAMPION, best.version)
+        present = next((one for one in found if one.version == aliases.get(CHAMPION)), newest)
+        wanted = {CHAMPION: _best(found, newest.data) or newest}
+        if len({one.data for one in found}) > 1:
+            wanted |= {one.own_alias: one for one in (_best(found, kind) for kind in (data, present.data)) if one}
+        changed = {alias: one for alias, one in wanted.items() if one.version != aliases.get(alias)}
+        for alias, one in changed.items():
+            client().set_registered_model_alias(name, alias, one.version)
+        if not changed:
+            return
+        if CHAMPION in changed and present.data != newest.data:
+            _tell_move(name, present, wanted)
+
+
+def _candidates(name: str) -> list[Candidate]:
+    found = every_page(lambda token: client().search_model_versions(f"name = '{name}'", page_token=token))
+    return [_candidate(one) for one in found if set(DIGESTS) <= one.tags.keys()]
+
+
+def _candidate(version: ModelVersion) -> Candidate:
+    digests = version.tags[DIGESTS[0]], version.tags[DIGESTS[1]]
+    started = int(version.tags.get(STARTED, version.creation_timestamp))
+    return Candidate(str(version.run_id), started, _val_accuracy(version), digests, str(version.version))
+
+
+def _best(found: Iterable[Candidate], data: tuple[str, str]) -> Candidate | None:
+    return next(filter(_usable, best_first(found, data)), None)
+
+
+def _usable(candidate: Candidate) -> bool:
+    return obstacle(candidate.run_id) is None
+
+
+def _tell_move(name: str, old: Candidate, named: Mapping[str, Candidate]) -> None:
+    new, kept = named[CHAMPION], named.get(old.own_alias)
+    pairs = zip(("data", "split"), old.data, new.data, strict=True)
+    changed = " and ".join(f"{what} {before[:8]} to {after[:8]}" for what, before, after in pairs if before != after)
+    stays = f"; version {kept.version}, the best on the former, is @{old.own_alias}" if kept else ""
+    say(f"models:/{name}@{CHAMPION} is version {new.version} now, as the newest run went from {changed}{stays}")
 
 
 def _val_accuracy(version: ModelVersion) -> float:
-    """What a version scored; worse than any score where nothing sound is noted."""
-    try:
-        score = float(version.tags["val_accuracy"])
-    except (KeyError, ValueError):
-        score = math.nan
-    return score if math.isfinite(score) else -math.inf
+    """What a version scored."""
+    return sound(version.tags.get("val_accuracy"))

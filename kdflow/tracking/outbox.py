@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kdflow.console import say
+from kdflow.console import say, warn
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
 from kdflow.tracking.delivery import deliver, reason_of
 from kdflow.tracking.refusals import is_refusal
 from kdflow.tracking.store import addressed, bounded, failure, impatient, require_unlocked, uri
+from kdflow.tracking.surroundings import Surroundings
 
 EPOCH_PATIENCE = 5.0
 """Seconds that an epoch may wait for the store, all together."""
@@ -30,11 +31,19 @@ class Outbox:
     Args:
         journal: Of the command.
         offline: Tell nothing; `kdflow sync` will.
+        around: What the command's own run finds.
     """
 
-    def __init__(self, journal: Journal, *, offline: bool = False) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        offline: bool = False,
+        around: Surroundings = Surroundings(),  # noqa: B008 - frozen
+    ) -> None:
         self.journal = journal
         self.offline = offline
+        self.around = around
         self._trouble: str | None = None
         self._warned: set[str] = set()
         if not offline:
@@ -111,8 +120,7 @@ class Outbox:
         return True
 
     def _tell_one(self) -> None:
-        if not self.journal.ids:
-            self._settle_in(redact(uri()))
+        self._settle_in(redact(uri()))
         entry = self.journal.entries[self.journal.delivered]
         try:
             deliver(entry, self.journal)
@@ -124,7 +132,7 @@ class Outbox:
             self.journal.mark_delivered()
         if self._trouble and not self.journal.untold:
             has = "has everything" if not self.journal.refused else "has everything but what it refused"
-            say(f"The MLflow store {redact(uri())} can be used again and {has}.")
+            say(f"The MLflow store {redact(uri())} can be used again and {has}.", vital=True)
             self._trouble = None
 
     def _refused(self, reason: str) -> None:
@@ -132,13 +140,13 @@ class Outbox:
         self.journal.mark_refused(reason)
         if reason and reason not in self._warned:
             self._warned.add(reason)
-            say(
-                f"Warning: the MLflow store {redact(uri())} refuses a part of the run ({reason}). The rest is told; "
+            warn(
+                f"the MLflow store {redact(uri())} refuses a part of the run ({reason}). The rest is told; "
                 f"what is refused is kept in {self.journal.folder}."
             )
 
     def _settle_in(self, store: str) -> None:
-        """What was begun offline belongs to the store that is told first."""
+        """What was begun offline belongs to the store that is told first; a store may have another address by now."""
         if self.journal.started["store"] != store:
             self.journal.started["store"] = store
             self.journal.keep_started()
@@ -146,8 +154,8 @@ class Outbox:
     def _note(self, reason: str) -> None:
         """Warns, once each time that the store goes away."""
         if self._trouble is None:
-            say(
-                f"Warning: the MLflow store {redact(uri())} cannot be used ({reason}). Training goes on; what it "
+            warn(
+                f"the MLflow store {redact(uri())} cannot be used ({reason}). Training goes on; what it "
                 f"misses is kept in {self.journal.folder} and told when it is back."
             )
         self._trouble = reason

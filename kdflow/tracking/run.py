@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from io import BytesIO
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -21,9 +21,10 @@ from kdflow.text import redact
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.store import client, reported, require_same_store
+from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from kdflow.runtime import Runtime
 
 
 def data_tags(data: Dataset) -> dict[str, str]:
@@ -31,20 +32,27 @@ def data_tags(data: Dataset) -> dict[str, str]:
     return {"kdflow.data": data.name, "kdflow.data_digest": data.digest, "kdflow.split_digest": data.split_digest}
 
 
+def settled_tags(runtime: "Runtime") -> dict[str, str]:
+    """The tags that say on what a run computed; where `mlflow run` made the params, those may say `auto` or 0."""
+    return {f"kdflow.{name}": show(value) for name, value in runtime.settled.items()}
+
+
 @reported
 def reopen(journal: Journal) -> None:
     """Makes sure that a run can be gone on with, and says in the run that `mlflow run` made for this what it does.
+
+    Any other run that the environment names is left as it is.
 
     Raises:
         KdflowError: the run is deleted.
         TrackingError: the store cannot be used, or does not know the run.
     """
-    if journal.ids:
-        require_same_store(journal.started["store"])
+    require_same_store(journal.ids.values(), journal.started["store"])
     if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
         raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
-    if made := os.environ.pop("MLFLOW_RUN_ID", None):
-        client().update_run(made, name=f"resume {journal.id}")
+    if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_to_resume(run := client().get_run(made)):
+        if not is_named_by_user(run):
+            client().update_run(made, name=f"resume {journal.id}")
         tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id, "kdflow.process": process.identity()}
         client().log_batch(made, tags=[RunTag(tag, value) for tag, value in tags.items()])
 
@@ -59,7 +67,8 @@ class Run:
         outbox: Of the command.
         role: "teacher", "student", "study" or "compare".
         name: Shown in the MLflow UI.
-        parent: The run in which this one is nested. Without one, a run that `mlflow run` has already made is used.
+        parent: The run of the same command in which this one is nested. Without one, this is the command's own run,
+            which finds what `Surroundings` says.
         tags: More tags.
     """
 
@@ -86,10 +95,12 @@ class Run:
         own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
         if parent:
             own |= {"mlflow.parentRunId": parent.key, "kdflow.study_id": parent.key}
-        adopted = None if parent else os.environ.pop("MLFLOW_RUN_ID", None)
+        around = Surroundings() if parent else outbox.around
+        if around.named:
+            os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow itself does: what else is begun here is another run
         # A run that `mlflow run` made has been told already where it comes from.
-        tags = own if adopted else {tag: redact(value) for tag, value in resolve_tags(own).items()}
-        self._write("create", name=name, tags=tags, adopt=adopted, experiment=chosen_experiment())
+        made = {tag: redact(value) for tag, value in resolve_tags({}).items()}
+        self._write("create", name=name, tags=own, made=made, around=asdict(around), experiment=chosen_experiment())
 
     def __enter__(self) -> Self:
         return self
@@ -167,12 +178,10 @@ class Run:
             )
         self._write("inputs", datasets=datasets)
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Saves a matplotlib figure as an artifact; a run that finished before keeps the one that it has."""
+    def image(self, content: bytes, name: str) -> None:
+        """Saves a drawn figure as an artifact; a run that finished before keeps the one that it has."""
         if not self.finished:
-            drawn = BytesIO()
-            figure.savefig(drawn, format=Path(name).suffix.removeprefix("."))
-            self._file(name, drawn.getvalue())
+            self._file(name, content)
 
     def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact; a run that finished before keeps the one that it has."""

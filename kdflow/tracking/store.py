@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
@@ -30,6 +30,8 @@ START_PATIENCE = 10.0
 # What MLflow raises when a store is away, locked, damaged or refuses; a failed upload is an OSError, as all errors of
 # requests are, and a database without its driver an ImportError.
 TROUBLE = (MlflowException, SQLAlchemyError, OSError, ImportError)
+
+_LOGGERS = (logging.getLogger("alembic"), logging.getLogger("mlflow"))
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,17 +66,32 @@ def failure(error: Exception) -> str:
     return redact(cause.rpartition("): ")[2].rstrip("\"')") or said)
 
 
-def require_same_store(theirs: str) -> None:
-    """Makes sure that what was begun in a store goes on there.
+@reported
+def require_same_store(run_ids: Collection[str], begun_in: str) -> None:
+    """Makes sure that what was begun in a store goes on there: a store is known by what it holds, not by its address.
 
     Args:
-        theirs: The store's address, redacted.
+        run_ids: That the store gave; none if it was told nothing yet.
+        begun_in: The store's address then, redacted.
 
     Raises:
-        TrackingError: this is another one.
+        TrackingError: this store has none of these runs.
     """
-    if (ours := redact(uri())) not in (theirs, redact(_plain(theirs))):
-        raise TrackingError(f"it was begun in {theirs}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+    if not run_ids or any(_knows(run_id) for run_id in run_ids):
+        return
+    if (ours := redact(uri())) in (begun_in, redact(_plain(begun_in))):
+        raise TrackingError(f"{ours} is not what it was begun in: its runs are gone from there; begin a new run")
+    raise TrackingError(f"it was begun in {begun_in}, this is {ours}: set MLFLOW_TRACKING_URI to that")
+
+
+def _knows(run_id: str) -> bool:
+    try:
+        client().get_run(run_id)
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+        return False
+    return True
 
 
 def bounded() -> AbstractContextManager[None]:
@@ -130,10 +147,17 @@ def sqlite_file() -> Path | None:
     return Path(address.database) if address and address.database else None
 
 
-def quiet() -> None:
-    """Keeps MLflow from saying more than its errors, in this process."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+@contextmanager
+def quieted() -> Iterator[None]:
+    """Within this, MLflow says no more than its errors."""
+    levels = [logger.level for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(_LOGGERS, levels, strict=True):
+            logger.setLevel(level)
 
 
 def client() -> MlflowClient:
@@ -149,7 +173,7 @@ def _prepare(address: str) -> None:
         name = f"kdflow-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
         path = Path(tempfile.gettempdir()) / name
         # Where anybody may write, a link of that name could lead anywhere.
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with _no_folder_of_its_quoted_name(address):
                 MlflowClient(address).search_experiments(max_results=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kdflow.data.folder import read_folder
 from kdflow.data.images import Item, decode
@@ -16,6 +16,9 @@ from tests.data.image_folders import a_class_folder, a_parquet_folder, a_shard, 
 
 GREY = Image.fromarray((np.arange(1024) % 256).astype(np.uint8).reshape(32, 32))
 PALETTE = GREY.convert("P")
+ON_WHITE = Image.composite(GREY, Image.new("L", GREY.size, "white"), GREY)  # each grey is as opaque as it is light
+DRAWING = Image.new("L", GREY.size, "white")
+DRAWING.paste(0, (4, 4, 9, 28))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
@@ -33,7 +36,12 @@ def test_every_format_is_read_whatever_the_case_of_its_suffix(kind: str, tmp_pat
         pytest.param(encoded(GREY), GREY.convert("RGB"), id="grey"),
         pytest.param(encoded(GREY.convert("LA")), GREY.convert("RGB"), id="grey with alpha"),
         pytest.param(encoded(PALETTE), GREY.convert("RGB"), id="palette"),
-        pytest.param(encoded(PALETTE, transparency=bytes(range(256))), GREY.convert("RGB"), id="palette with alpha"),
+        pytest.param(
+            encoded(PALETTE, transparency=bytes(range(256))), ON_WHITE.convert("RGB"), id="palette with alpha"
+        ),
+        pytest.param(
+            encoded(GREY, transparency=7), GREY.point(lambda g: 255 if g == 7 else g).convert("RGB"), id="key"
+        ),
         pytest.param(encoded(GREY.convert("1")), GREY.convert("1").convert("RGB"), id="black and white"),
         pytest.param(encoded(Image.fromarray(pixels(3)).convert("RGBA")), Image.fromarray(pixels(3)), id="alpha"),
     ],
@@ -42,6 +50,16 @@ def test_every_colour_mode_becomes_rgb(content: bytes, expected: Image.Image, tm
     (a_class_folder(tmp_path) / "train" / "cat" / "0.png").write_bytes(content)
     first = read_folder(tmp_path, resize=False).train.images[0].permute(1, 2, 0)
     assert np.array_equal(first, np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_black_strokes_on_a_transparent_page_are_not_a_black_square(mode: str, kind: str, tmp_path: Path) -> None:
+    page = Image.merge("LA", (Image.new("L", GREY.size, "black"), ImageOps.invert(DRAWING))).convert("RGBA")
+    content = encoded(page.quantize(2) if mode == "P" else page.convert(mode), kind, lossless=True)
+    (a_class_folder(tmp_path) / "train" / "cat" / "0.png").write_bytes(content)
+    first = read_folder(tmp_path, resize=False).train.images[0].permute(1, 2, 0)
+    assert np.array_equal(first, np.asarray(DRAWING.convert("RGB")))
 
 
 def test_other_sizes_are_refused_by_name_and_scaled_on_demand(tmp_path: Path) -> None:

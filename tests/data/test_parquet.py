@@ -86,6 +86,24 @@ def test_a_class_without_training_images_is_named(names: tuple[str, ...] | None,
     assert f"class {missing} has no training images" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize(("names", "label", "told"), [(NAMES, 1, "1 (dog)"), (("cat",), 0, "0 (cat)"), (None, 0, "0,")])
+def test_labels_that_are_all_equal_are_refused(
+    names: tuple[str, ...] | None, label: int, told: str, tmp_path: Path
+) -> None:
+    a_parquet_folder(tmp_path, names=names)
+    for part in ("train", "test"):
+        path = tmp_path / f"{part}-00000-of-00001.parquet"
+        a_shard(path, [encoded(pixels(i)) for i in range(3)], [label] * 3, names=names)
+    message = refusal(tmp_path)
+    for part in (
+        str(tmp_path),
+        f"all training images have label {told}",
+        "two or more classes",
+        "columns are img, label",
+    ):
+        assert part in message
+
+
 def test_a_test_part_with_other_class_names_is_refused(tmp_path: Path) -> None:
     path = a_parquet_folder(tmp_path) / "test-00000-of-00001.parquet"
     a_shard(path, [encoded(pixels(0))], [0], names=("dog", "cat"))

@@ -259,3 +259,15 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_missing_folder_is_a_data_error_not_an_unknown_name() -> None:
     with pytest.raises(DataError, match="no folder"):
         load(DataConfig(dataset="./no-such-folder"))
+
+
+@pytest.mark.parametrize("classes", [("cat",), CLASSES])
+def test_raw_data_of_one_class_are_refused_whatever_their_source(classes: tuple[str, ...]) -> None:
+    alike = replace(some(60, 1), labels=torch.zeros(60, dtype=torch.int64))
+    with pytest.raises(DataError, match="all training images are of one class, cat"):
+        RawData(alike, alike, classes)
+
+
+def test_a_test_part_may_be_of_one_class() -> None:
+    alike = replace(some(9, 1), labels=torch.zeros(9, dtype=torch.int64))
+    assert len(RawData(some(60, 1), alike, CLASSES).test) == 9

@@ -3,7 +3,9 @@
 What exactly is told of each is tests/data's to say.
 """
 
+import os
 import pickle
+import re
 import shutil
 import signal
 import sys
@@ -78,6 +80,13 @@ def without_rows(folder):
     a_shard(a_parquet_folder(folder) / TRAIN, [], [])
 
 
+def one_level_off(folder):
+    a_class_folder(folder)
+    for part in ("train", "test"):
+        shutil.rmtree(folder / part / "dog")
+        (folder / part / "cat").rename(folder / part / "images")
+
+
 FOLDERS = {
     "no files": lambda folder: None,
     "a parquet file cut short": cut(0.99),
@@ -97,6 +106,7 @@ FOLDERS = {
     "a label of no class": with_last(IMAGES[0], 2),
     "one image of a class": with_one_of_a_class,
     "too few images a class": a_class_folder,
+    "one class": one_level_off,
     "no test images": without("test"),
     "a class without training images": without("train/cat"),
     "an image file that is none": with_file("9.png", b"not an image"),
@@ -200,3 +210,26 @@ def test_grey_palette_and_alpha_images_are_trained_on(tmp_path, store, monkeypat
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 0, capsys.readouterr().err
+
+
+def test_class_names_that_are_no_utf8_are_trained_on_and_told(tmp_path, store, monkeypatch, capsys):
+    from mlflow import pyfunc
+
+    names = [os.fsdecode(b"caf\xe9"), "the\u0301"]
+    for part in ("train", "test"):
+        for label, name in enumerate(names):
+            (tmp_path / "images" / part / name).mkdir(parents=True)
+            for number in range(COUNT // 2):
+                (tmp_path / "images" / part / name / f"{number}.png").write_bytes(IMAGES[2 * number + label])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    options = ["--alpha", "1", "--epochs", "1", "--threads", "1", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["kdflow", "student", "--dataset", f"{tmp_path}/images/", *options])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 0, told.err
+    address = re.search(r"registered as (models:/\S+)", told.out)[1]
+    assert pyfunc.load_model(address, model_config={"device": "cpu"}).metadata.metadata["classes"] == [
+        r"caf\xe9",
+        "th\u00e9",
+    ]

@@ -78,20 +78,33 @@ def test_registered_models_refuse_images_that_are_not_raw(loaded):
     assert {score["floats"] for score in loaded[1].values()} == {"MlflowException"}
 
 
-def test_the_champion_is_the_best_on_validation_of_its_data_and_split(study):
+def test_the_champion_is_the_best_on_validation_of_the_newest_data_and_split(study, capsys):
     from mlflow import MlflowClient
 
     from kdflow.study import run_student
     from tests.runs.conftest import student_config
 
-    run_student(student_config(alpha=1, epochs=1, split_seed=3))  # does not compare, so it cannot take the title
-    client = MlflowClient()
-    versions = client.search_model_versions("name = 'kdflow-student-digits'")
-    champion = client.get_model_version_by_alias("kdflow-student-digits", "champion")
-    split = "kdflow.split_digest"
-    assert champion.tags[split] == study.split_digest
-    comparable = [float(one.tags["val_accuracy"]) for one in versions if one.tags[split] == champion.tags[split]]
-    assert float(champion.tags["val_accuracy"]) == max(comparable)
+    client, name, split = MlflowClient(), "kdflow-student-digits", "kdflow.split_digest"
+
+    def best_of_its_split(alias):
+        versions = client.search_model_versions(f"name = '{name}'")
+        champion = client.get_model_version_by_alias(name, alias)
+        comparable = [float(one.tags["val_accuracy"]) for one in versions if one.tags[split] == champion.tags[split]]
+        assert float(champion.tags["val_accuracy"]) == max(comparable)
+        return champion
+
+    before = best_of_its_split("champion")
+    assert before.tags[split] == study.split_digest
+    capsys.readouterr()
+    moved = run_student(student_config(alpha=1, epochs=1, split_seed=3))
+    own = f"champion-{study.data_digest[:8]}-{study.split_digest[:8]}"
+    assert best_of_its_split("champion").run_id == moved.run_id
+    assert best_of_its_split(own).version == before.version, "what does not compare takes nothing from it"
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "@champion" in line]
+    assert f"went from split {study.split_digest[:8]} to" in line
+    assert f"version {before.version}, the best on the former, is @{own}" in line
+    run_student(student_config(alpha=1, epochs=1, seed=8))
+    assert best_of_its_split("champion").version == before.version, "the newest run is of the first split again"
 
 
 def test_versions_are_tagged_with_what_made_them(study):

@@ -62,7 +62,7 @@ def killed(template, tmp_path):
 
 def go_on(folder: Path, reference: str, **given):
     from kdflow.config import StudentConfig
-    from kdflow.resume import options_of_stopped_run
+    from kdflow.stopped import options_of_stopped_run
     from kdflow.study import run_student
 
     options = {"runs_dir": str(folder), "resume": reference, **given}
@@ -147,7 +147,7 @@ def test_other_data_are_refused(killed, data, monkeypatch):
 
 def test_another_kind_of_run_is_refused_with_its_own_command(killed):
     from kdflow.config import TeacherConfig
-    from kdflow.resume import options_of_stopped_run
+    from kdflow.stopped import options_of_stopped_run
 
     folder, run_id = killed
     with pytest.raises(KdflowError, match="this is no teacher: kdflow student --resume"):

@@ -45,6 +45,19 @@ def test_a_study_is_a_teacher_and_a_student_for_each_alpha(study):
     assert study.footnotes == ()
 
 
+@pytest.mark.usefixtures("small_data")
+def test_a_run_says_on_what_it_computed_and_not_that_this_was_left_open(client):
+    from kdflow.study import run_student
+
+    trained = run_student(student_config(alpha=1, epochs=1, device="auto", precision="auto", threads=0))
+    data = client.get_run(trained.run_id).data
+    settled = {name: data.params[name] for name in ("device", "precision", "threads")}
+    assert settled["device"] in ("cpu", "cuda")
+    assert settled["precision"] in ("bf16", "fp32")
+    assert int(settled["threads"]) >= 1
+    assert settled == {name: data.tags[f"kdflow.{name}"] for name in settled}
+
+
 def test_every_run_of_a_study_is_finished_and_nested_in_it(study, client):
     runs = [client.get_run(row.run_id) for row in study.rows]
     parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
@@ -203,3 +216,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
     counted_only = 2  # how many images there are: for the screen and for the lineage
     assert reads.count(["final"]) == 1
     assert reads.count([]) == counted_only
+
+
+def test_a_study_knows_how_its_validation_images_were_drawn(study):
+    assert study.validation == "cropped", "digits are never mirrored"

@@ -28,17 +28,91 @@ def students_in_store():
     return len(InStore().runs("student"))
 
 
+@pytest.fixture(scope="module")
+def logged_id(study):
+    from mlflow import MlflowClient
+
+    (logged,) = MlflowClient().search_logged_models(["1"], f"source_run_id = '{study.rows[0].run_id}'")
+    return logged.model_id
+
+
 @pytest.mark.parametrize(
-    "reference", ["{run}", "models:/kdflow-teacher-digits/1", "models:/kdflow-teacher-digits@champion"]
+    "reference",
+    [
+        "{run}",
+        "{begin}",
+        "runs:/{run}/model",
+        "runs:/{run}",
+        "runs:/{begin}/model",
+        "models:/kdflow-teacher-digits/1",
+        "models:/kdflow-teacher-digits/None",
+        "models:/kdflow-teacher-digits@champion",
+        "models:/{logged}",
+    ],
 )
-def test_a_teacher_is_found_by_run_version_and_alias(reference, teacher_id, digits):
-    found = teachers.find(reference.format(run=teacher_id), digits, InStore())
+def test_a_teacher_is_found_by_every_address_that_mlflow_has_for_it(reference, teacher_id, logged_id, digits):
+    found = teachers.find(reference.format(run=teacher_id, begin=teacher_id[:8], logged=logged_id), digits, InStore())
+    assert found.run_id == teacher_id
     assert not found.model.training
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
 
 
-def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
-    assert teachers.find("", digits, InStore()).run_id
+def test_a_beginning_that_several_runs_have_is_refused_and_they_are_listed(study, digits, monkeypatch):
+    class Alike(InStore):
+        def runs(self, *roles):
+            return [replace(record, run_id=f"abcd{n}") for n, record in enumerate(super().runs(*roles))]
+
+    with pytest.raises(TeacherError, match=r"abcd: \d+ runs begin like that: abcd0 \(student\), .*more of its"):
+        teachers.find("abcd", digits, Alike())
+
+
+def test_the_champion_of_the_same_data_and_split_is_taken_by_default(study, digits):
+    """Newer is not better, and one of other data is no teacher at all."""
+    from kdflow.study import run_teacher
+    from tests.runs.conftest import teacher_config
+
+    worse = run_teacher(teacher_config(epochs=1, seed=4, lr=0.001)).run_id
+    records = {one.run_id: one for one in InStore().runs("teacher")}
+    found = teachers.find("", digits, InStore()).run_id
+    assert found != worse
+    ours = [one for one in records.values() if one.tags["kdflow.split_digest"] == digits.split_digest]
+    assert records[found].metrics["final/val_accuracy"] == max(one.metrics["final/val_accuracy"] for one in ours)
+
+
+def test_a_student_says_and_logs_which_teacher_it_has(study, digits, capsys):
+    from mlflow import MlflowClient
+
+    run = run_student(student_config(alpha=0, epochs=1, distiller="hard-targets", seed=2))
+    teacher_id = teachers.find("", digits, InStore()).run_id
+    record, address = InStore().record(teacher_id), InStore().address(teacher_id)
+    said = f"teacher: {address} (run {teacher_id}, test {100 * record.metrics['final/test_accuracy']:.2f} %)"
+    assert address.startswith("models:/kdflow-teacher-digits/")
+    assert capsys.readouterr().out.splitlines()[1] == said
+    params = MlflowClient().get_run(run.run_id).data.params
+    assert (params["teacher"], params["teacher_run_id"]) == ("", teacher_id)
+
+
+@pytest.mark.parametrize("command", ["student", "study"])
+def test_a_distiller_that_cannot_look_into_the_teacher_that_is_found_says_so_before_training(
+    command, digits, tmp_path, monkeypatch
+):
+    from kdflow import models, started
+    from kdflow.config import StudyConfig, configure
+    from kdflow.errors import UsageError
+    from kdflow.models.frozen import Frozen
+
+    session = started.Session(
+        command,
+        configure(StudyConfig(), distiller="rkd") if command == "study" else student_config(distiller="rkd"),
+        digits,
+        None,
+        None,
+    )
+    frozen = Frozen(models.build("torchvision:squeezenet1_1", 10, seed=0))
+    monkeypatch.setattr(teachers, "find", lambda *_: teachers.Teacher("t" * 32, frozen))
+    monkeypatch.setattr(teachers, "described", lambda *_: "models:/small/1")
+    with pytest.raises(UsageError, match=r"rkd cannot look into teacher models:/small/1: .*no linear layer"):
+        session.find_teacher(session.config)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +122,11 @@ def test_the_newest_teacher_of_the_same_data_is_found_by_default(study, digits):
         ("../etc/passwd", "no such run"),
         ("models:/kdflow-teacher-digits/999", "has versions 1.* and @champion"),
         ("models:/kdflow-teacher-digits@nobody", "has versions 1.* and @champion"),
-        ("models:/kdflow-teacher-digits", "has versions 1"),
-        ("models:/kdflow-teacher-digits/latest", "has versions 1"),
+        ("models:/kdflow-teacher-digits/Production", "has versions 1"),
+        ("models:/m-" + "0" * 32, "no such logged model"),
+        ("runs:/", "no such run"),
+        ("runs:/nothing/model", "no such run"),
+        ("abc", "no such run"),
         ("models:/kdflow-teacher-digits@", "has versions 1"),
         ("models:/nothing/1", "no model 'nothing' is registered"),
         ("models:/o'clock/1", 'no model "o\'clock" is registered'),

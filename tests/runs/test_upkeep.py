@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdflow import process
-from kdflow.config import CompareConfig, StoreConfig, SyncConfig
+from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
 from kdflow.errors import KdflowError, TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Kept, Outbox, Run
@@ -99,6 +99,39 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{key}",
+        "{run}",
+        "{begin}",
+        "runs:/{run}/model",
+        "models:/kdflow-student-digits",
+        "models:/kdflow-student-digits@champion",
+        "models:/kdflow-student-digits/latest",
+        "models:/kdflow-student-digits/1",
+    ],
+)
+def test_a_teacher_is_called_the_same_with_the_store_and_without(offline, text):
+    from kdflow.tracking import InStore
+
+    folder, teacher, *_ = offline
+    journal = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    text = text.format(key=journal.key, run=journal.id, begin=journal.id[:8])
+    kept = Kept(folder).resolve_run(text)
+    assert kept == InStore().resolve_run(Journal.id_for(folder, text))
+    assert Kept(folder).address(kept) == InStore().address(kept)
+    assert Kept(folder).record(kept).metrics == InStore().record(kept).metrics
+
+
+def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_teacher(offline):
+    folder, teacher, *_ = offline
+    _, student, *_ = (one for one in Journal.every(folder) if one.started["kind"] == "student")
+    teaching = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    assert stored(student.id).data.params["teacher_run_id"] == teaching.id
+    assert Kept(folder).record(student.id).params["teacher_run_id"] == teaching.id
+
+
 def test_a_second_sync_tells_nothing(offline, capsys):
     folder, *_ = offline
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -134,28 +167,49 @@ def test_a_run_in_use_is_left_to_its_process(store, tmp_path, capsys):
     with told.journal.locked():
         run_sync(SyncConfig(str(tmp_path)))
         assert "is left out" in capsys.readouterr().out
-        run_doctor(StoreConfig(str(tmp_path)))
+        run_doctor(DoctorConfig(str(tmp_path)))
         assert told.journal.key not in capsys.readouterr().out
     assert Journal(told.journal.folder).ids == {}
 
 
-def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothing_else_up(store, tmp_path, capsys):
-    elsewhere, _ = begun(tmp_path, offline=False)
-    elsewhere.journal.started["store"] = "sqlite:///elsewhere.db"
-    (elsewhere.journal.folder / "run.json").write_text(
-        (elsewhere.journal.folder / "run.json")
-        .read_text()
-        .replace(os.environ["MLFLOW_TRACKING_URI"], "sqlite:///else.db")
-    )
-    elsewhere.offline = True
-    elsewhere.write("status", elsewhere.journal.key, status="FINISHED")
+def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothing_else_up(
+    store, tmp_path, capsys, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'else.db'}")
+        elsewhere, _ = begun(tmp_path, offline=False, store=os.environ["MLFLOW_TRACKING_URI"])
+        elsewhere.offline = True
+        elsewhere.write("status", elsewhere.journal.key, status="FINISHED")
     _, other = begun(tmp_path)
     other.close("FINISHED")
     with pytest.raises(TrackingError, match="1 could not be told"):
         run_sync(SyncConfig(str(tmp_path)))
-    assert "set MLFLOW_TRACKING_URI" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"begun in sqlite:///{tmp_path / 'else.db'}, this is {os.environ['MLFLOW_TRACKING_URI']}: set MLFLOW" in said
     assert [journal.pending for journal in Journal.every(tmp_path)].count(0) == 1
-    assert stored(elsewhere.journal.id).info.status == "RUNNING"
+
+
+def test_a_store_is_known_by_what_it_holds_whatever_its_address(store, tmp_path, monkeypatch):
+    told, _ = begun(tmp_path, offline=False)
+    told.offline = True
+    told.write("status", told.journal.key, status="FINISHED")
+    (tmp_path / "link.db").symlink_to(store / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'link.db'}")
+    run_sync(SyncConfig(str(tmp_path)))
+    assert stored(told.journal.id).info.status == "FINISHED"
+    assert Journal(told.journal.folder).started["store"] == f"sqlite:///{tmp_path / 'link.db'}"
+
+
+def test_a_store_that_was_made_anew_at_the_same_address_is_another_one(store, tmp_path, capsys):
+    told, _ = begun(tmp_path, offline=False)
+    told.offline = True
+    told.write("status", told.journal.key, status="FINISHED")
+    told.journal.ids[told.journal.key] = "e" * 32
+    told.journal.delivered -= 1
+    told.journal.mark_delivered()
+    with pytest.raises(TrackingError):
+        run_sync(SyncConfig(str(tmp_path)))
+    assert "is not what it was begun in: its runs are gone from there" in capsys.readouterr().out
 
 
 def test_what_was_done_offline_belongs_to_the_store_that_is_told_first(store, tmp_path):
@@ -236,12 +290,12 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
 ):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     known = {name: value() if callable(value) else value for name, value in tags.items()}
     run_id = MlflowClient().create_run(experiment_id(), tags=known, run_name="patient").info.run_id
     record_property("faults", 1)
-    run_doctor(StoreConfig(str(tmp_path)))
+    run_doctor(DoctorConfig(str(tmp_path)))
     lines = [line for line in capsys.readouterr().out.splitlines() if run_id in line]
     assert stored(run_id).info.status == status
     assert len(lines) == bool(said)
@@ -252,7 +306,7 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
 def test_the_doctor_says_what_can_go_on_and_what_waits(store, tmp_path, capsys):
     told, run = begun(tmp_path)
     run.close("KILLED")
-    run_doctor(StoreConfig(str(tmp_path)))
+    run_doctor(DoctorConfig(str(tmp_path)))
     said = capsys.readouterr().out
     assert f"{told.journal.key}: 2 entries wait for the store; run `kdflow sync --runs-dir {tmp_path}`" in said
     assert f"kdflow teacher --resume {told.journal.key}" in said
