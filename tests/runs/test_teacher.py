@@ -205,7 +205,7 @@ def test_alpha_1_looks_for_no_teacher(store, monkeypatch):
 def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     run = MlflowClient().create_run(experiment_id(), tags={"kdflow.role": "teacher"})
     MlflowClient().update_run(run.info.run_id, status=status)
@@ -219,7 +219,7 @@ def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
 def test_a_run_without_weights_is_no_teacher(store, digits):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     run = MlflowClient().create_run(experiment_id())
     MlflowClient().set_terminated(run.info.run_id)

@@ -290,7 +290,7 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
 ):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     known = {name: value() if callable(value) else value for name, value in tags.items()}
     run_id = MlflowClient().create_run(experiment_id(), tags=known, run_name="patient").info.run_id
