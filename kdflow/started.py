@@ -159,8 +159,8 @@ def prepare(kind: str, config: Config) -> Session[Config]:
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
         lambda: None if keeping.offline else tracking.require_store(),
-        drawing.require,
     )
+    drawing.require()  # which takes a second: what is refused is refused without
     if journal and not keeping.offline:
         tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)
