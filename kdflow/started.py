@@ -173,8 +173,8 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
         lambda: None if keeping.offline else require_tracking(around, journal),
-        drawing.require,
     )
+    drawing.require()  # which takes a second: what is refused is refused without
     if not keeping.offline:
         tracking.make_ready(journal)
     if journal and not keeping.offline:

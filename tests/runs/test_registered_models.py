@@ -160,12 +160,12 @@ def test_two_runs_that_register_at_once_get_a_version_each_and_the_better_is_cha
 
     from mlflow import MlflowClient
 
-    from kdflow.tracking import InStore, store
+    from kdflow.tracking import InStore, experiments
     from kdflow.tracking.models import CHAMPION, _log_model, register
     from kdflow.weights import read_card
 
     client, name = MlflowClient(), "kdflow-student-of-two"
-    runs = [client.create_run(store.experiment_id()).info.run_id for _ in range(2)]
+    runs = [client.create_run(experiments.experiment_id()).info.run_id for _ in range(2)]
     scores = [{"val_accuracy": "0.25"}, {"val_accuracy": "0.75"}]
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # which threads that redirect it at once may leave redirected
     with InStore().weights_of(study.rows[0].run_id) as weights:
