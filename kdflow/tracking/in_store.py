@@ -179,11 +179,12 @@ def _what_there_is(name: str) -> str:
 @reported
 def _download_weights(run_id: str, folder: str) -> Path:
     if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
-        place = client().get_run(run_id).info.artifact_uri
-        if is_missing(place):
+        run = client().get_run(run_id)
+        if "kdflow.role" in run.data.tags and is_missing(run.info.artifact_uri):
             raise TeacherError(
-                f"--teacher {run_id}: its artifacts should be in {place}, which is not there: bring that folder back "
-                "(one that was moved together with the store: `kdflow doctor --relocate`), or train a teacher anew"
+                f"--teacher {run_id}: its artifacts should be in {run.info.artifact_uri}, which is not there: bring "
+                "that folder back (one that was moved together with the store: `kdflow doctor --relocate`), or train a "
+                "teacher anew"
             )
         present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
         raise TeacherError(
