@@ -16,9 +16,6 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python "$$@"; } || \
 	$(BIN)/python -m pip install "$$@"; }; install
 
-# A store's address may hold a password: it is not printed, and not handed over where `ps` shows it.
-WITHOUT_SECRETS = -e 's|://.*@|://|' -e 's|[?].*||'
-
 # torchdistill, to compare with, has an environment of its own (6 GB); a quick benchmark does without.
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
@@ -33,8 +30,9 @@ study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100
 
 ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=5000
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
-	case "$$store" in http:* | https:*) echo "The runs are on a server: open $$store" | sed $(WITHOUT_SECRETS); exit;; esac; \
-	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it)"; \
+	case "$$store" in http:* | https:*) echo "The runs are on a server:"; exec $(BIN)/python -m kdflow.pages;; esac; \
+	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it). Then open"; \
+	KDFLOW_UI_URL="$${KDFLOW_UI_URL:-http://127.0.0.1:$(PORT)}" $(BIN)/python -m kdflow.pages; \
 	MLFLOW_BACKEND_STORE_URI="$$store" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" --default-artifact-root "$(CURDIR)/mlruns"

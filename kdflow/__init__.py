@@ -2,7 +2,31 @@
 
 `config` holds every option, `data`, `models` and `distillers` the things that are chosen by name, `train` the one
 training loop, `tracking` everything MLflow, and `study` puts them together: a teacher, a cohort of students, a
-comparison. `cli` is the same from a shell.
+comparison. `cli` is the same from a shell, and the functions below are the same from Python:
+
+    import kdflow
+
+    comparison = kdflow.run_study(dataset="digits", alphas=(1, 0))
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kdflow.errors import KdflowError
+
+if TYPE_CHECKING:
+    from kdflow.api import run_compare, run_student, run_study, run_teacher
+
 __version__ = "0.1.0"
+__all__ = ["KdflowError", "run_compare", "run_student", "run_study", "run_teacher"]
+
+
+def __getattr__(name: str) -> object:
+    """What the package offers is imported when it is first asked for."""
+    if name in __all__:
+        return getattr(import_module("kdflow.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,7 +53,7 @@ def source_digest() -> str:
 def _datasets(facts: dict[str, Any]) -> Table:
     table = Table(title="data sets (--dataset)", title_justify="left")
     for column in ("name", "what it is"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for name, one in facts.items():
         table.add_row(name, one["about"])
     table.add_row("a folder", "train-*.parquet and test-*.parquet, or train/CLASS/* and test/CLASS/*.")
@@ -63,7 +63,9 @@ def _datasets(facts: dict[str, Any]) -> Table:
 def _models(facts: dict[str, Any]) -> Table:
     table = Table(title="models (--model), cost at 10 classes", title_justify="left")
     for column in ("name", "parameters", "MFLOP an image", "what it is"):
-        table.add_column(column, justify="right" if column in ("parameters", "MFLOP an image") else "left")
+        table.add_column(
+            column, justify="right" if column in ("parameters", "MFLOP an image") else "left", overflow="fold"
+        )
     for name, one in facts.items():
         table.add_row(name, f"{one['parameters']:,}", f"{one['flops'] / 1e6:.1f}", one["about"])
     table.add_row("torchvision:NAME", "", "", "Any torchvision classification model, such as torchvision:resnet18.")
@@ -73,7 +75,7 @@ def _models(facts: dict[str, Any]) -> Table:
 def _distillers(facts: dict[str, Any]) -> Table:
     table = Table(title="distillers (--distiller)", title_justify="left")
     for column in ("name", "what the student learns", "knob", "default", "allowed"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for name, one in facts.items():
         knobs = [[knob, *said] for knob, said in one["knobs"].items()] or [["", "", ""]]
         table.add_row(name, one["about"], *("\n".join(column) for column in zip(*knobs, strict=True)))

@@ -11,9 +11,9 @@ from kdflow import __version__, console, ending, files, process, stopping
 from kdflow.config import (
     CompareConfig,
     DoctorConfig,
-    StoreConfig,
     StudentConfig,
     StudyConfig,
+    SyncConfig,
     TeacherConfig,
     configure,
     options,
@@ -29,6 +29,7 @@ EPILOG = (
 def main() -> NoReturn:
     """Runs the command line and ends the process with the documented exit code."""
     try:
+        process.require_utf8()
         console.escape_what_cannot_be_encoded()
         console.hush(on="--quiet" in sys.argv)
         warnings.showwarning = ending.show_warning
@@ -95,7 +96,7 @@ def _command(config: Any, *, long: bool = False) -> Callable[[Callable[[Any], No
             given = {**_from_file(config_file, config), **typed}
             checked = configure(config, **given)
             if given.get("resume"):
-                checked = _stopped_options(run.__name__, config, given)
+                checked = _stopped_options(run.__name__, config, given, typed=len(typed))
             run(checked)
 
         configured.__doc__ = run.__doc__
@@ -113,11 +114,11 @@ def _from_file(path: str | None, config: Any) -> dict[str, object]:
     return read(path, config)
 
 
-def _stopped_options(kind: str, config: Any, given: dict[str, object]) -> Any:
-    """The options of a stopped run. `mlflow run` gives all options, so that its defaults mean that nothing is said."""
+def _stopped_options(kind: str, config: Any, given: dict[str, object], *, typed: int) -> Any:
+    """The options of a stopped run. `mlflow run` types all options, so that its defaults mean that nothing is said."""
     from kdflow.stopped import options_of_stopped_run
 
-    if given.keys() >= options(config).keys():
+    if typed == len(options(config)):
         given = {name: text for name, text in given.items() if configure(config, **{name: text}) != config}
     return options_of_stopped_run(kind, config, given)
 
@@ -154,8 +155,8 @@ def compare(config: CompareConfig) -> None:
     run_compare(config)
 
 
-@_command(StoreConfig())
-def sync(config: StoreConfig) -> None:
+@_command(SyncConfig())
+def sync(config: SyncConfig) -> None:
     """Tell the MLflow store what it missed while it could not be used."""
     from kdflow.upkeep import run_sync
 

@@ -78,7 +78,9 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
     rows = _rows(teacher, chosen, runs)
     if len(rows) > DRAWN:
         footnotes.append(f"Figures show the {DRAWN} newest runs of {len(rows)}.")
-    validation = reference.tags.get("kdflow.validation", "")  # the same for all, as the split is
+    # The same for all, as the split is; runs of before there was the tag know only whether.
+    unsaid = "augmented" if reference.params.get("augment_val") == "true" else ""
+    validation = reference.tags.get("kdflow.validation", unsaid)
     return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes), validation)
 
 

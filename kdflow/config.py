@@ -277,7 +277,18 @@ class DoctorConfig(StoreConfig):
     relocate: bool = option(False, "Let a sqlite store that was moved with its artifacts find them again.")
 
 
-AnyConfig = TypeVar("AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, DoctorConfig)
+@dataclass(frozen=True)
+class SyncConfig(StoreConfig):
+    """For telling the store what it missed."""
+
+    experiment: str = option(
+        "", "Tell it to the experiment of this name; empty: to those that were chosen when the runs began."
+    )
+
+
+AnyConfig = TypeVar(
+    "AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, SyncConfig, DoctorConfig
+)
 
 
 def options(config: Checked) -> dict[str, Option]:

@@ -5,6 +5,14 @@ from typing import Any
 
 Entry = dict[str, Any]
 """With `kind`, `run` (its key), `time` (milliseconds since 1970), and what its kind needs."""
+RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id", "teacher_run_id")
+"""Tags and params whose values are runs: keys of journals until the store has given them ids."""
+
+
+def runs_named(entry: Entry) -> set[str]:
+    """The runs that an entry refers to, by key or id."""
+    told = {**entry.get("tags", {}), **entry.get("params", {})}
+    return {value for name, value in told.items() if name in RUN_TAGS}
 
 
 class Entries:

@@ -47,9 +47,7 @@ def require_writable(folder: Path, *, option: str) -> None:
         KdflowError: it takes none.
     """
     try:
-        present = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        with tempfile.TemporaryFile(dir=present):
-            pass
+        try_writing(folder)
     except OSError as error:
         reason = error.strerror or error
         raise KdflowError(f"{option} {folder} cannot be written to: {reason}; give another folder") from error
@@ -68,6 +66,17 @@ def require_working_folder() -> None:
     except UnicodeEncodeError:
         name = ascii(str(Path.cwd()))
         raise UsageError(f"the working directory {name} has a name that is no UTF-8: change to another one") from None
+
+
+def try_writing(folder: Path) -> None:
+    """Writes a file into a folder, or to where it would be made, and leaves nothing behind.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    present = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=present) as file:
+        file.write(b"a few bytes")
 
 
 def unwritable(folder: Path, error: OSError, *, needed: int) -> KdflowError:

@@ -26,11 +26,17 @@ def store_address() -> str:
     return "" if Path("mlruns").is_dir() and not Path("mlflow.db").is_file() else f"sqlite:///{Path.cwd()}/mlflow.db"
 
 
+def sqlite_path(address: str) -> Path | None:
+    """The file of a sqlite store; None if the store is something else, or if it is for MLflow to say."""
+    plain = address.startswith("sqlite:///") and not {"?", "%"} & set(address)
+    return Path(address.removeprefix("sqlite:///")) if plain else None
+
+
 def is_idle(address: str) -> bool:
     """Whether certainly no run is open in the store of that address; False also if only MLflow can tell."""
     try:
-        if address.startswith("sqlite:///") and not {"?", "%"} & set(address):
-            return not _any_in_file(Path(address.removeprefix("sqlite:///")))
+        if path := sqlite_path(address):
+            return not _any_in_file(path)
         if address.startswith("http://") and _is_open_to_all():
             return not _any_on_server(address.rstrip("/"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, sqlite3.Error):

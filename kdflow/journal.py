@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import secrets
-import shlex
 import shutil
 import socket
 import time
@@ -23,16 +22,18 @@ from typing import Any, Self, TextIO
 from kdflow import files, stopping
 from kdflow.config import KeepingConfig
 from kdflow.console import warn
-from kdflow.entries import Entries
+from kdflow.deliveries import Deliveries
+from kdflow.entries import runs_named
 from kdflow.errors import KdflowError
 from kdflow.run_folders import KEY, folders, read_delivered, read_json, read_lines
+from kdflow.text import command
 
 SCHEMA = 1
 DIVERGED = "kdflow.diverged"
 """Tag of a run that learned nothing, or whose loss was no longer finite."""
 
 
-class Journal(Entries):
+class Journal(Deliveries):
     """The folder of one started command; opened, it belongs to this process alone.
 
     Args:
@@ -40,8 +41,7 @@ class Journal(Entries):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
+        super().__init__(folder)
         self.key = folder.name
         self.started: dict[str, Any] = read_json(folder / "run.json")
         if self.started.get("schema") != SCHEMA:
@@ -89,10 +89,8 @@ class Journal(Entries):
             if reference in (key, ids.get(key)):
                 return cls(folder)
             if reference in ids.values() or reference.startswith(f"{key}/"):
-                kind = key.partition("-")[0]
-                raise KdflowError(
-                    f"--resume {reference}: this run is part of a {kind}: kdflow {kind} --resume {ids.get(key, key)}"
-                )
+                kind, whole = key.partition("-")[0], cls(folder)
+                raise KdflowError(f"--resume {reference}: this run is part of a {kind}: {whole.resume_command}")
         raise KdflowError(
             f"--resume {reference}: {runs_dir} keeps nothing of such a run: it was run elsewhere (name that folder "
             "with --runs-dir), or what was kept is deleted"
@@ -120,17 +118,17 @@ class Journal(Entries):
     @property
     def resume_command(self) -> str:
         """What to type to go on with it."""
-        return f"kdflow {self.started['kind']} --resume {self.reference}{self._where}"
+        return command("kdflow", self.started["kind"], "--resume", self.reference, *self._where)
 
     @property
     def sync_command(self) -> str:
         """What to type to tell the store what it does not have yet."""
-        return f"kdflow sync{self._where}"
+        return command("kdflow", "sync", *self._where)
 
     @property
-    def _where(self) -> str:
+    def _where(self) -> list[str]:
         runs_dir = self.folder.parent
-        return "" if runs_dir == Path(KeepingConfig().runs_dir) else f" --runs-dir {shlex.quote(str(runs_dir))}"
+        return [] if runs_dir == Path(KeepingConfig().runs_dir) else ["--runs-dir", str(runs_dir)]
 
     @property
     def checkpoints(self) -> Path:
@@ -138,9 +136,10 @@ class Journal(Entries):
         return self.folder / "checkpoints"
 
     @property
-    def pending(self) -> int:
-        """How many entries the store does not have yet."""
-        return len(self.entries) - self.delivered
+    def refers_to(self) -> set[str]:
+        """The keys of other commands whose runs its own refer to."""
+        named = {run.partition("/")[0] for entry in self.entries for run in runs_named(entry)}
+        return {key for key in named if KEY.match(key)} - {self.key}
 
     @property
     def diverged(self) -> bool:
@@ -151,10 +150,6 @@ class Journal(Entries):
     def finished(self) -> bool:
         """Whether the run that was started ended well."""
         return self.status(self.key) == "FINISHED"
-
-    def id_of(self, key: str) -> str:
-        """The id that the store gave a run, or its key until then."""
-        return self.ids.get(key, key)
 
     @classmethod
     def id_for(cls, runs_dir: Path, key: str) -> str:
@@ -187,14 +182,33 @@ class Journal(Entries):
                 self._read()
                 raise
 
-    def mark_delivered(self) -> None:
-        """Notes that the store has one more entry. Were the note lost, that entry would be sent again, to no effect."""
-        self.delivered += 1
-        note = {"count": self.delivered, "ids": self.ids, "addresses": self.addresses}
-        part = self.folder / f"delivered.json{files.PART}"
-        with suppress(OSError):
-            part.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-            os.replace(part, self.folder / "delivered.json")
+    @property
+    def experiment(self) -> dict[str, str] | None:
+        """Where its runs go; None if none was begun."""
+        begun = self.of(self.key, "create")
+        return self.moved_to or (begun[0]["experiment"] if begun else None)
+
+    @property
+    def moved_to(self) -> dict[str, str] | None:
+        """The experiment to which all goes, in place of those that its entries name."""
+        return self.started.get("experiment")
+
+    def move(self, experiment: str) -> None:
+        """Sends all that is told from now on to another experiment.
+
+        Raises:
+            KdflowError: the disk is full, or the folder cannot be written to.
+        """
+        self.started["experiment"] = {"name": experiment}
+        self.keep_started()
+
+    def keep_started(self) -> None:
+        """Writes `started` down again.
+
+        Raises:
+            KdflowError: the disk is full, or the folder cannot be written to.
+        """
+        files.write(self.folder / "run.json", (json.dumps(self.started, indent=2) + "\n").encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -233,13 +247,10 @@ class Journal(Entries):
             pass
 
     def _read(self) -> None:
-        delivered = read_delivered(self.folder)
-        self.ids: dict[str, str] = delivered.get("ids", {})
-        self.addresses: dict[str, str] = delivered.get("addresses", {})
         self.forget()
         for entry in read_lines(self.folder / "journal.jsonl"):
             self.note(entry)
-        self.delivered: int = min(delivered.get("count", 0), len(self.entries))
+        self.read_delivered()
 
     def _keep(self, line: bytes) -> None:
         try:

@@ -1,7 +1,8 @@
 """One option: its default, range and help, and how text becomes a checked value."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +102,7 @@ class Option:
         )
 
     def _refusal(self, name: str, raw: object) -> UsageError:
-        text = ",".join(map(str, raw)) if isinstance(raw, tuple) else str(raw)
+        text = ",".join(map(str, raw)) if isinstance(raw, tuple | list) else str(raw)
         return UsageError(f"{name} is {text!r}: give {self.allowed} (default {show(self.default)})")
 
 
@@ -145,14 +146,19 @@ def _read_float(raw: object) -> float:
 
 
 def _read_text(raw: object) -> str:
-    if not isinstance(raw, str):
+    text = os.fspath(raw) if isinstance(raw, os.PathLike) else raw
+    if not isinstance(text, str):
         raise TypeError(raw)
-    raw.encode()  # no store and no file takes a name that is no Unicode
-    return raw
+    text.encode()  # no store and no file takes a name that is no Unicode
+    return text
 
 
 def _read_floats(raw: object) -> tuple[float, ...]:
-    parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
+    parts: Iterable[object]
+    try:
+        parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
+    except TypeError:  # one number
+        parts = (raw,)
     numbers = tuple(dict.fromkeys(_read_float(part) for part in parts))
     if not numbers:
         raise ValueError(raw)

@@ -7,6 +7,9 @@ import ctypes
 import getpass
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Of mallopt(3): from which size on memory is mapped and given back singly, and from which size on a free top is.
@@ -16,23 +19,58 @@ _KEEP = 1 << 30
 
 def prepare() -> None:
     """Settles what cannot be changed once torch runs; what the environment already says is mostly left alone."""
-    # Waiting threads that spin for long steal the core of the thread they wait for.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever was said: nothing here needs it
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password that a store's address may hold
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.update(_environment())
     _name_user()
     _keep_freed_memory()
 
 
+def require_utf8() -> None:
+    """Starts this process anew in Python's UTF-8 mode where names of files could be read in ASCII alone.
+
+    Python does so by itself in the C locale, unless it is told not to; folders and classes would then have other names.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def _name_user() -> None:
-    """A container may run as a user that has no name, for which MLflow and torch would ask in vain."""
+    """A container may run as a user without name and home, for which MLflow and torch would ask in vain."""
     try:
         getpass.getuser()
     except (KeyError, OSError, ImportError):
         os.environ["LOGNAME"] = f"user-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/dev/null"  # no folder: nothing is kept there, and nothing that others wrote is read
+
+
+@contextmanager
+def lent() -> Iterator[None]:
+    """Within this, the environment of a process that is not kdflow's own is settled too; how it keeps memory is not."""
+    before = {name: os.environ.get(name) for name in _environment()}
+    os.environ.update(_environment())
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _environment() -> dict[str, str]:
+    told = {
+        # Waiting threads that spin for long steal the core of the thread they wait for.
+        "GOMP_SPINCOUNT": "1000",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+    }
+    return {name: os.environ.get(name, value) for name, value in told.items()} | {
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # whatever was said: nothing here needs it
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # with the password that a store's address may hold
+    }
 
 
 def identity() -> str:

@@ -1,6 +1,12 @@
 """A comparison as plain rows: what `compare` finds and `report` draws."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from kdflow.columns import columns, html_table, inert, notes
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # The per-epoch metrics that a comparison keeps.
 CURVES = (
@@ -88,3 +94,15 @@ class Comparison:
     rows: tuple[Row, ...]
     footnotes: tuple[str, ...]
     validation: str = ""
+
+    def to_frame(self) -> "DataFrame":
+        """Returns one line per run, accuracies as fractions."""
+        from pandas import DataFrame
+
+        facts = [{fact.name: getattr(row, fact.name) for fact in fields(row)} for row in self.rows]
+        return DataFrame(facts, columns=[fact.name for fact in fields(Row)]).drop(columns="history")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        below = "<br>".join(map(inert, (*notes(self), *self.footnotes)))
+        return f"<b>Accuracy on {inert(self.dataset)}</b>\n{html_table(columns(self))}\n<p>{below}</p>"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kdflow import drawing, files, preflight, teacher, tracking
+from kdflow import drawing, files, preflight, project, teacher, tracking
 from kdflow.columns import validation_note
 from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.console import say
@@ -125,7 +125,9 @@ def begun(
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):
-                error.add_note(f"go on with: {journal.resume_command}{' --offline true' * keeping.offline}")
+                here = f"{journal.resume_command}{' --offline true' * keeping.offline}"
+                onward = project.how_to_go_on(kind, journal.reference, keeping.runs_dir, here=here)
+                error.add_note(f"go on with: {onward}")
             raise
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
@@ -159,7 +161,7 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
-    around = tracking.surroundings(texts(config), nested=nested)
+    around = Surroundings.found(texts(config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         require_same_options(journal, config)
@@ -170,9 +172,11 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         lambda: require_known(config.data),
         lambda: preflight.require_networks(config),
         lambda: require_device(config.runtime),
-        lambda: None if keeping.offline else require_tracking(around),
-        drawing.require,
+        lambda: None if keeping.offline else require_tracking(around, journal),
     )
+    drawing.require()  # which takes a second: what is refused is refused without
+    if not keeping.offline:
+        tracking.make_ready(journal)
     if journal and not keeping.offline:
         tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)
@@ -188,19 +192,20 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
     return Session(kind, config, data, runtime, journal, around)
 
 
-def require_tracking(around: Surroundings, *remedy: str) -> None:
-    """Makes sure that the store can be used, and so can the runs that the environment names.
+def require_tracking(around: Surroundings, journal: Journal | None = None, otherwise: str = tracking.OFFLINE) -> None:
+    """Makes sure that the store takes runs and artifacts, and that the runs which the environment names can be used.
 
     Args:
         around: What the command's own run finds.
-        remedy: What to do if the store cannot be used.
+        journal: Of a command that is gone on with.
+        otherwise: What to do if the store cannot be used.
 
     Raises:
-        TrackingError: see `require_whole_store`, `require_store`, `require_artifacts_in_place` and
+        TrackingError: see `require_whole_store`, `require_ready`, `require_artifacts_in_place` and
             `require_surroundings`.
     """
     tracking.require_whole_store()
-    tracking.require_store(*remedy)
+    tracking.require_ready(journal, otherwise)
     tracking.require_artifacts_in_place()
     tracking.require_surroundings(around)
 

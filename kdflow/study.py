@@ -1,6 +1,5 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
-import shlex
 from contextlib import suppress
 
 from kdflow import compare, distillers, models, settings_file
@@ -22,11 +21,15 @@ from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
 from kdflow.params import params
+from kdflow.results import Trained
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
 from kdflow.teacher import Teacher
-from kdflow.tracked import Plan, Trained, run_cohort
-from kdflow.tracking import Outbox, Run, Runs, data_tags, settled_tags, surroundings
+from kdflow.text import command
+from kdflow.tracked import Plan, run_cohort
+from kdflow.tracking import Outbox, Run, Runs, Surroundings, data_tags, make_ready, settled_tags
+
+KEPT_HERE = "look at what is kept here with --offline"
 
 
 def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
@@ -44,7 +47,8 @@ def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
     plan = _plan_teacher(session.config, session.data)
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
-    say(f"Next: kdflow student --alpha 0 --teacher {trained.run_id}{_said(config.data)}{_said(config.keeping)}")
+    again = (*_said(config.data), *_said(config.keeping))
+    say(f"Next: {command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again)}")
     return trained
 
 
@@ -64,7 +68,7 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     teacher = session.find_teacher(session.config) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
-    say(f"Next: kdflow compare{_said(config.keeping)}")
+    say(f"Next: {command('kdflow', 'compare', *_said(config.keeping))}")
     return trained
 
 
@@ -111,9 +115,10 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
     """
-    around = surroundings(texts(config), nested=nested)
+    around = Surroundings.found(texts(config), nested=nested)
     if not config.keeping.offline:
-        require_tracking(around, "look at what is kept here with --offline")
+        require_tracking(around, otherwise=KEPT_HERE)
+        make_ready(otherwise=KEPT_HERE)
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
@@ -132,11 +137,11 @@ def _compare(outbox: Outbox, teacher: Teacher, runs_dir: str) -> tuple[Runs, Com
     return kept, compare.find(CompareConfig(), kept, taught_by=teacher_id)
 
 
-def _said(config: DataConfig | KeepingConfig) -> str:
+def _said(config: DataConfig | KeepingConfig) -> list[str]:
     """Options that are not at their defaults, as they are typed again for a next command."""
     default, differing = flat(type(config)()), flat(config)
     again = {name: value for name, value in differing.items() if value != default[name] and name != "resume"}
-    return "".join(f" {flag(name)} {shlex.quote(show(value))}" for name, value in again.items())
+    return [word for name, value in again.items() for word in (flag(name), show(value))]
 
 
 def _as_teacher(trained: Trained) -> Teacher:

@@ -9,6 +9,7 @@ from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.errors import KdflowError, TeacherError
 from kdflow.models.frozen import Frozen
+from kdflow.text import command
 from kdflow.tracking import Runs, best_first, candidates
 from kdflow.weights import read_card, read_weights
 
@@ -41,8 +42,8 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
     if run_id is None:
         raise TeacherError(
             f"no teacher for {data.name} (data {data.digest[:8]}, split {data.split_digest[:8]}) is in {runs.place}: "
-            f"train one with `kdflow teacher --dataset {data.source}` and the same options of data and of keeping, "
-            "or name one with --teacher"
+            f"train one with `{command('kdflow', 'teacher', '--dataset', data.source)}` and the same options of data "
+            "and of keeping, or name one with --teacher"
         )
     with runs.weights_of(run_id) as folder:
         try:
@@ -88,7 +89,8 @@ def _check(card: dict[str, Any], data: Dataset, run_id: str) -> None:
         reason = f"it was trained on images normalised otherwise (mean {card['mean']}, not {list(data.mean)})"
     else:
         return
-    raise TeacherError(f"--teacher {run_id}: {reason}; train one with `kdflow teacher --dataset {data.source}`")
+    remedy = f"train one with `{command('kdflow', 'teacher', '--dataset', data.source)}`"
+    raise TeacherError(f"--teacher {run_id}: {reason}; {remedy}")
 
 
 def _alike(theirs: list[float], ours: list[float]) -> bool:

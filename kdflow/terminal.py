@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdflow.columns import NAMES, NOTHING, columns, notes
+from kdflow.notebook import in_notebook
 from kdflow.rows import Comparison
 from kdflow.text import plain
 
@@ -19,7 +20,7 @@ UNBOUNDED = 10_000
 
 @dataclass(frozen=True)
 class Shown:
-    """The teacher and its students, with the footnotes below. What goes to a file is as wide as it needs to be."""
+    """The teacher and its students, with the footnotes below; to a file or notebook as wide as it needs to be."""
 
     comparison: Comparison
 
@@ -29,7 +30,7 @@ class Shown:
         return _table(self._title, self._columns, self._below)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = options.max_width if console.is_terminal else UNBOUNDED
+        width = options.max_width if console.is_terminal and not in_notebook() else UNBOUNDED
         wrapping = options.update(max_width=width, no_wrap=False, overflow="fold")
         if _least_width(self._columns) <= width:
             yield from console.render(self.table, wrapping)

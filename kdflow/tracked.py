@@ -23,6 +23,7 @@ from kdflow.models import cost
 from kdflow.models.servable import Servable
 from kdflow.params import params, version_tags
 from kdflow.progress import TrainingProgress
+from kdflow.results import Trained
 from kdflow.rows import CURVES
 from kdflow.runtime import Runtime
 from kdflow.teacher import Teacher
@@ -31,23 +32,6 @@ from kdflow.train import Step, fit
 
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training run.
-
-    Attributes:
-        run_id: Of MLflow; the run's key where no store has it yet.
-        model: As it stands after the last epoch, in eval mode.
-        address: Of the registered version, such as "models:/kdflow-student-digits/3"; empty where no store has it yet.
-        scores: The `final/` metrics.
-    """
-
-    run_id: str
-    model: torch.nn.Module
-    address: str
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -175,7 +159,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
         say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
-        return Trained(run.id, model.eval(), run.address, run.scores)
+        return Trained(run.id, model.eval(), run.address, run.scores, data.validation)
     servable = Servable(model, data.mean, data.std)
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
@@ -190,7 +174,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     run.register(name, tracking.WEIGHTS_FOLDER, version_tags(plan.config, run.scores))
     run.close("FINISHED")
     say(f"{run.name}: {_outcome(run)}", vital=True)
-    return Trained(run.id, model, run.address, run.scores)
+    return Trained(run.id, model, run.address, run.scores, data.validation)
 
 
 def _outcome(run: Run) -> str:

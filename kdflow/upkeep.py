@@ -3,16 +3,16 @@
 import shutil
 from pathlib import Path
 
-from kdflow import glance, process
-from kdflow.config import DoctorConfig, StoreConfig
+from kdflow import glance, process, relocation
+from kdflow.config import DoctorConfig, SyncConfig
 from kdflow.console import say
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
 
 
-def run_sync(config: StoreConfig) -> None:
-    """Tells the store what the journals have and it does not, oldest first; those in use are left to their processes.
+def run_sync(config: SyncConfig) -> None:
+    """Tells the store what the journals have and it does not; those in use are left to their processes.
 
     Raises:
         TrackingError: the store cannot be used, or it did not take everything.
@@ -27,12 +27,12 @@ def run_sync(config: StoreConfig) -> None:
     from kdflow import tracking  # it takes seconds to import, and here alone it is needed
 
     refused = 0
-    for journal in waiting:
+    for journal in _in_order_of_reference(waiting):
         tracking.require_store("start it, then run this again")
         tracking.require_artifacts_in_place()
         try:
             with journal.locked():
-                _tell(journal)
+                _tell(journal, config.experiment)
         except TrackingError as error:  # what another journal has may be taken all the same
             refused += 1
             say(f"{journal.key}: {error}")
@@ -42,18 +42,58 @@ def run_sync(config: StoreConfig) -> None:
         raise TrackingError(f"of {len(waiting)} runs, {refused} could not be told to the store; see above")
 
 
-def _tell(journal: Journal) -> None:
+def _in_order_of_reference(journals: list[Journal]) -> list[Journal]:
+    """Each after those whose runs its own refer to, whatever their names and times are; of a circle, one is first."""
+    by_key = {journal.key: journal for journal in journals}
+    ordered: dict[str, Journal] = {}
+
+    def place(journal: Journal, above: set[str]) -> None:
+        if journal.key in ordered:
+            return
+        for key in sorted(journal.refers_to & by_key.keys() - above):
+            place(by_key[key], above | {key})
+        ordered[journal.key] = journal
+
+    for journal in journals:
+        place(journal, {journal.key})
+    return list(ordered.values())
+
+
+def _tell(journal: Journal, experiment: str) -> None:
     from kdflow import tracking
 
     tracking.require_same_store(journal.ids.values(), journal.started["store"])
-    tracking.Outbox(journal).require_told()
+    if experiment:
+        _move(journal, experiment)
+    try:
+        tracking.Outbox(journal).require_told()
+    finally:
+        if journal.status(journal.key) == "RUNNING" and not journal.untold:
+            tracking.close(run for key, run in journal.ids.items() if journal.status(key) == "RUNNING")
     if journal.finished:
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
-    if journal.status(journal.key) == "RUNNING":
-        tracking.close(journal.ids[key] for key in journal.ids if journal.status(key) == "RUNNING")
     say(f"{journal.key}: the store has everything, as run {journal.id}")
+    for key in sorted(journal.refers_to):
+        if not (journal.folder.parent / key).is_dir():
+            say(f"  it names {key}, which {journal.folder.parent} does not keep: the store has that as a name only")
     for address in journal.addresses.values():
         say(f"  registered as {address}")
+
+
+def _move(journal: Journal, experiment: str) -> None:
+    """What is kept goes to another experiment; a run that the store has, and could go on with, stays where it is.
+
+    Raises:
+        TrackingError: the experiment takes no runs.
+    """
+    from kdflow import tracking
+
+    tracking.require_experiment(experiment)
+    if journal.key in journal.ids and not tracking.absence(journal.id):
+        say(f"{journal.key}: the store has its run {journal.id} already: it stays in its experiment")
+    else:
+        journal.move(experiment)
+        journal.tell_anew()
 
 
 def run_doctor(config: DoctorConfig) -> None:
@@ -69,7 +109,9 @@ def run_doctor(config: DoctorConfig) -> None:
         if _is_in_use(journal):
             continue
         if journal.pending:
-            say(f"{journal.key}: {journal.pending} entries wait for the store; run `{journal.sync_command}`")
+            reasons = "; ".join(dict.fromkeys(filter(None, journal.refused.values())))
+            why = f" (it refused them: {reasons})" * bool(reasons)
+            say(f"{journal.key}: {journal.pending} entries wait for the store{why}; run `{journal.sync_command}`")
         if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
     address = glance.store_address()
@@ -102,20 +144,36 @@ def _close_open_runs() -> None:
 
 def _relocate(*, asked: bool) -> None:
     """Says whether the store finds its artifacts where they are, and mends that if asked."""
-    from kdflow import tracking
-
+    file = _sqlite_file()
     if not asked:
-        if moved := tracking.moved():
+        if moved := relocation.moved(file) if file else {}:
             old, new = next(iter(moved.items()))
-            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {tracking.MEND}")
+            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
         return
-    relocated = tracking.relocate()
+    if file is None:
+        from kdflow import tracking
+
+        store = redact(tracking.uri())
+        raise TrackingError(f"--relocate: {store} is no sqlite file: where its artifacts are is for those who run it")
+    relocated = relocation.relocate(file)
     if relocated is None:
         say("Nothing to relocate: no artifacts of the store lie beside it that it looks for elsewhere.")
     else:
         before = " and ".join(map(str, relocated.old))
         say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
         say(f"The database as it was: {relocated.backup}")
+
+
+def _sqlite_file() -> Path | None:
+    """The file of a sqlite store, asked of MLflow only where that is needed."""
+    address = glance.store_address()
+    if path := glance.sqlite_path(address):
+        return path
+    if address and not address.startswith("sqlite:"):
+        return None
+    from kdflow import tracking
+
+    return tracking.sqlite_file()
 
 
 def _is_in_use(journal: Journal) -> bool:

@@ -5,6 +5,7 @@ torch is imported only when one of them is asked for, so that collecting tests s
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from kdflow.runtime import Runtime
 
 CLASSES = ("red", "green", "blue", "dark")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals() -> Iterator[None]:
+    """What Python sets where nothing else is inherited: who starts tests in the background may have signals ignored.
+
+    What is ignored here would be ignored by every process that a test starts, too.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGPIPE: signal.SIG_IGN}
+    usual |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM), signal.SIG_DFL)
+    before = {signum: signal.signal(signum, handler) for signum, handler in usual.items()}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, usual)
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    for signum, handler in before.items():
+        signal.signal(signum, handler or signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -115,7 +115,9 @@ def test_a_command_is_found_by_id_and_by_key(journal):
 def test_a_run_that_is_part_of_a_command_is_refused_with_the_command_of_the_whole(journal):
     for reference in ("b" * 32, f"{journal.key}/teacher"):
         message = refused(Journal.find, journal.folder.parent, reference)
-        assert message.endswith(f"this run is part of a study: kdflow study --resume {'a' * 32}")
+        assert message.endswith(
+            f"this run is part of a study: kdflow study --resume {'a' * 32} --runs-dir {journal.folder.parent}"
+        )
 
 
 def test_what_to_type_names_the_folder_where_it_is_not_the_default(tmp_path, monkeypatch):

@@ -15,23 +15,25 @@ PACKAGE = Path(__file__).parent.parent / "kdflow"
 
 # A room imports only rooms of lower rank.
 RANKS = {
-    **dict.fromkeys(["__init__", "errors", "glance", "process", "suggestions", "text"], 0),
-    **dict.fromkeys(["options", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1),
-    **dict.fromkeys(["drawing", "entries", "columns"], 1),
-    **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "rows"], 2),
-    **dict.fromkeys(["data", "runtime", "schedules", "journal", "lettering", "settings_file"], 3),
-    **dict.fromkeys(["models", "stopped"], 4),
-    **dict.fromkeys(["distillers", "evaluate", "tracking"], 5),
+    **dict.fromkeys(["errors", "glance", "process", "suggestions", "text"], 0),
+    **dict.fromkeys(
+        ["options", "project", "registry", "files", "cache", "graphed", "stopping", "console", "notebook"], 1
+    ),
+    **dict.fromkeys(["__init__", "drawing", "entries", "columns", "relocation"], 1),
+    **dict.fromkeys(["config", "ending", "weights", "checkpoint", "run_folders", "results", "rows"], 2),
+    **dict.fromkeys(["data", "runtime", "schedules", "deliveries", "lettering", "settings_file"], 3),
+    **dict.fromkeys(["models", "journal"], 4),
+    **dict.fromkeys(["distillers", "evaluate", "tracking", "stopped"], 5),
     **dict.fromkeys(["taught", "resume", "preflight", "params"], 6),
     "cohort": 7,
     "train": 8,
-    **dict.fromkeys(["teacher", "figures", "progress", "terminal"], 9),
+    **dict.fromkeys(["teacher", "figures", "progress", "terminal", "pages"], 9),
     **dict.fromkeys(["report", "registered"], 10),
     **dict.fromkeys(["page", "catalogue"], 11),
     **dict.fromkeys(["compare", "started", "usage"], 12),
     **dict.fromkeys(["tracked", "upkeep"], 13),
     "study": 14,
-    "cli": 15,
+    **dict.fromkeys(["api", "cli"], 15),
     "__main__": 16,
 }
 # Only these rooms import these libraries.
@@ -41,6 +43,7 @@ HOMES = {
     "yaml": {"settings_file"},
     "rich": {"console", "progress", "terminal", "catalogue"},
     "matplotlib": {"drawing", "figures", "lettering"},
+    "pandas": {"results", "rows"},
 }
 ENGINE = ["train", "cohort", "taught", "evaluate", "schedules", "runtime", "checkpoint", "weights", "files"]
 ENGINE += ["distillers", "models", "data"]
@@ -101,9 +104,9 @@ def test_the_table_names_every_room_once() -> None:
     assert {room(path) for path in FILES} == set(RANKS)
 
 
-@pytest.mark.parametrize("module", ["kdflow", "kdflow.cli"])
+@pytest.mark.parametrize("module", ["kdflow", "kdflow.api", "kdflow.cli"])
 def test_help_need_not_wait_for_torch_or_mlflow(module: str) -> None:
-    heavy = "{'torch', 'mlflow', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)"
+    heavy = "{'torch', 'mlflow', 'matplotlib', 'sklearn', 'numpy', 'pandas'} & set(sys.modules)"
     code = f"import sys, {module}; sys.exit(', '.join({heavy}) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
     assert done.returncode == 0, done.stderr

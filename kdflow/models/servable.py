@@ -5,6 +5,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+FLOATS = "give raw pixels as whole numbers from 0 to 255 (uint8); floats, such as pixels scaled to 0..1, are refused"
+OUT_OF_RANGE = "give raw pixels: whole numbers from 0 to 255"
+
 
 class Normalised(nn.Module):
     """Scales raw pixels to [0, 1] and normalises them per channel.
@@ -42,6 +45,19 @@ class Servable(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Raw uint8 `[batch, 32, 32, 3]` to class probabilities `[batch, classes]`."""
-        return self.model(self.normalise(images.permute(0, 3, 1, 2))).softmax(1)
+    def forward(self, images_N_32_32_3_with_batch_axis: Tensor) -> Tensor:
+        """Raw pixels `[batch, 32, 32, 3]`, uint8 or other whole numbers, to class probabilities `[batch, classes]`.
+
+        An exported program says of a wrong shape no more than this argument's name, and keeps the checks of its values.
+        """
+        images = images_N_32_32_3_with_batch_axis
+        _require((torch.full_like(images[:1], 0.5) == 0).all(), FLOATS)  # whole numbers cannot hold a half
+        _require(((images >= 0) & (images <= 255)).all(), OUT_OF_RANGE)
+        # A cast would be exported together with a check that the type is uint8; a server gives int64.
+        pixels = 1.0 * images.permute(0, 3, 1, 2)
+        return self.model(self.normalise(pixels)).softmax(1)
+
+
+def _require(holds: Tensor, otherwise: str) -> None:
+    """Raises a RuntimeError that says so unless a boolean tensor holds, in an exported program too."""
+    torch.ops.aten._assert_async.msg(holds, otherwise)

@@ -1,60 +1,84 @@
 """How an entry of a journal becomes part of the MLflow store. Told twice, each has the effect of told once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
-from kdflow.entries import Entry
+from kdflow.entries import RUN_TAGS, Entry, runs_named
+from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.run_folders import KEY
+from kdflow.tracking.experiments import experiment_id
 from kdflow.tracking.models import register
-from kdflow.tracking.store import client, experiment_id
+from kdflow.tracking.refusals import Refused, remedy
+from kdflow.tracking.store import absence, client, failure
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
-
-# Tags and params whose values are runs: keys of journals until the store has given them ids.
-RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id", "teacher_run_id")
 
 
 def deliver(entry: Entry, journal: Journal) -> None:
-    """Tells the store one entry; what the store answers is kept in the journal's ids and addresses."""
-    _DELIVERIES[entry["kind"]](entry, journal)
+    """Tells the store one entry; what the store answers is kept in the journal's ids and addresses.
+
+    Raises:
+        Refused: its run is not in the store, or another that it names is not yet; else it is told.
+    """
+    if entry["kind"] != "create" and entry["run"] not in journal.ids:
+        raise Refused
+    waiting = sorted(run for run in runs_named(entry) if _is_kept(_id(run, journal), journal))
+    if not (waiting and entry["kind"] == "params"):  # which could not be corrected later, as tags are
+        _DELIVERIES[entry["kind"]](entry, journal)
+    if waiting:
+        raise Refused(f"it names {', '.join(waiting)}, which the store does not have yet")
+
+
+def reason_of(error: Exception, entry: Entry, journal: Journal) -> str:
+    """Why the store refuses an entry and what can be done about it; empty where another refusal says it."""
+    if isinstance(error, Refused):
+        return str(error)
+    with suppress(TrackingError):
+        run_id = journal.ids.get(entry["run"]) or entry.get("around", {}).get("named")
+        if run_id and (gone := absence(run_id)):
+            return f"run {run_id}: {gone}"
+    return ": ".join(filter(None, [failure(error), remedy(error)]))
 
 
 def _create(entry: Entry, journal: Journal) -> None:
     """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
     key, name = entry["run"], entry["name"]
-    tags = {name: _translated(name, value, journal) for name, value in entry["tags"].items()} | {KEY_TAG: key}
+    tags = _translated(entry["tags"], journal) | {KEY_TAG: key}
     around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
+    if journal.moved_to:
+        around = Surroundings(name=around.name)
     if run := claimed(around, key):
-        journal.ids[key] = run.info.run_id
         name = run.info.run_name if is_named_by_user(run) else around.name or name
         client().update_run(run.info.run_id, "RUNNING", name)
         _tag(run.info.run_id, tags)
+        journal.ids[key] = run.info.run_id
         return
     if parent := parent_of(around, key):
         experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
     else:
-        experiment = experiment_id(entry["experiment"])
+        experiment = experiment_id(journal.moved_to or entry["experiment"])
     known = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    if known:
+        journal.ids[key] = known[0].info.run_id
+        _tag(journal.ids[key], tags)  # a run that they name may have an id by now
+        return
     made = entry.get("made", {}) | tags
-    run = known[0] if known else client().create_run(experiment, entry["time"], made, around.name or name)
-    journal.ids[key] = run.info.run_id
+    journal.ids[key] = client().create_run(experiment, entry["time"], made, around.name or name).info.run_id
 
 
 def _tags(entry: Entry, journal: Journal) -> None:
-    tags = {name: _translated(name, value, journal) for name, value in entry["tags"].items()}
-    _tag(journal.ids[entry["run"]], tags)
+    _tag(journal.ids[entry["run"]], _translated(entry["tags"], journal))
 
 
 def _params(entry: Entry, journal: Journal) -> None:
     """Logs params, except those that `mlflow run` has already logged in its own spelling."""
     run_id = journal.ids[entry["run"]]
     logged = client().get_run(run_id).data.params
-    new = [
-        Param(name, _translated(name, value, journal)) for name, value in entry["params"].items() if name not in logged
-    ]
+    values = _translated(entry["params"], journal)
+    new = [Param(name, value) for name, value in values.items() if name not in logged]
     client().log_batch(run_id, params=new)
 
 
@@ -114,11 +138,16 @@ def _tag(run_id: str, tags: dict[str, str]) -> None:
     client().log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
-def _translated(name: str, value: str, journal: Journal) -> str:
-    """A run that was known by its key alone when the entry was written may have an id by now."""
-    if name not in RUN_TAGS:
-        return value
-    told = journal.ids.get(value) or Journal.id_for(journal.folder.parent, value)
-    if KEY.match(told) and (journal.folder.parent / told.partition("/")[0]).is_dir():
-        raise MlflowException(f"{told}, which it refers to, has to be told first")
-    return told
+def _translated(tags: Mapping[str, str], journal: Journal) -> dict[str, str]:
+    """Tags of which those that name runs give their ids, where they have one by now."""
+    return {tag: _id(value, journal) if tag in RUN_TAGS else value for tag, value in tags.items()}
+
+
+def _id(run: str, journal: Journal) -> str:
+    """The id of a run that was known by its key alone when the entry was written, or the key until it has one."""
+    return journal.ids.get(run) or Journal.id_for(journal.folder.parent, run)
+
+
+def _is_kept(run: str, journal: Journal) -> bool:
+    """Whether this is the key of a run that is kept here and will have an id."""
+    return bool(KEY.match(run)) and (journal.folder.parent / run.partition("/")[0]).is_dir()

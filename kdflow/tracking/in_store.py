@@ -1,12 +1,10 @@
 """Reading runs back from the MLflow store."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
@@ -15,12 +13,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
-from kdflow.text import redact
+from kdflow.relocation import is_missing
+from kdflow.text import command, redact
+from kdflow.tracking import pages
 from kdflow.tracking.champion import CHAMPION
 from kdflow.tracking.models import WEIGHTS_FOLDER
 from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.references import LATEST, Reference
-from kdflow.tracking.relocation import is_missing
 from kdflow.tracking.store import (
     TROUBLE,
     all_experiment_ids,
@@ -109,12 +108,12 @@ class InStore:
             experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
         except TROUBLE:
             return f"in {self.place}, once it can be used again"
-        runs, among = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), experiments))
-        page = f"/#/compare-runs?runs={runs}&experiments={among}&workflowType=machine_learning"
+        page = pages.comparison(run_ids, experiments)
+        if address := pages.ui_address():
+            return address + page
         store = redact(uri())
-        if uri().startswith("http"):
-            return store.rstrip("/") + page
-        return f"mlflow ui --backend-store-uri {store} (in the project: make ui), then http://127.0.0.1:5000{page}"
+        ui = command("mlflow", "ui", "--backend-store-uri", store)
+        return f"{ui} (in the project: make ui), then http://127.0.0.1:5000{page}"
 
 
 def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[MlflowRun]:
@@ -180,11 +179,12 @@ def _what_there_is(name: str) -> str:
 @reported
 def _download_weights(run_id: str, folder: str) -> Path:
     if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
-        place = client().get_run(run_id).info.artifact_uri
-        if is_missing(place):
+        run = client().get_run(run_id)
+        if "kdflow.role" in run.data.tags and is_missing(run.info.artifact_uri):
             raise TeacherError(
-                f"--teacher {run_id}: its artifacts should be in {place}, which is not there: bring that folder back "
-                "(one that was moved together with the store: `kdflow doctor --relocate`), or train a teacher anew"
+                f"--teacher {run_id}: its artifacts should be in {run.info.artifact_uri}, which is not there: bring "
+                "that folder back (one that was moved together with the store: `kdflow doctor --relocate`), or train a "
+                "teacher anew"
             )
         present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
         raise TeacherError(

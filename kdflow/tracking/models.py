@@ -12,7 +12,7 @@ import mlflow.pytorch
 import numpy as np
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
+from mlflow.models import ModelSignature, set_signature
 from mlflow.types import Schema, TensorSpec
 
 from kdflow import models
@@ -83,6 +83,7 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
     logged = client().create_logged_model(
         run.info.experiment_id, name="model", source_run_id=run_id, tags=dict(tags), params=run.data.params
     )
+    outputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(card["classes"])))])
     mlflow.pytorch.log_model(
         Servable(network, card["mean"], card["std"]),
         model_id=logged.model_id,
@@ -90,14 +91,20 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
         serialization_format="pt2",
         input_example=np.zeros((2, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
         signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, IMAGE_SIZE, IMAGE_SIZE, 3))]),
-            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(card["classes"])))]),
+            inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, IMAGE_SIZE, IMAGE_SIZE, 3))]), outputs=outputs
         ),
         pip_requirements=[
             f"{package}=={version(package).partition('+')[0]}" for package in ("mlflow", "numpy", "torch")
         ],
-        metadata={"classes": card["classes"], "data_digest": card["data_digest"]},
+        metadata={
+            "classes": card["classes"],
+            "data_digest": card["data_digest"],
+            "input": f"uint8 [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3], raw pixels",
+        },
     )
+    # With a schema of inputs, which the export asks for, a server would cut floats down to whole numbers unasked, and a
+    # wrong shape would end in a dump of all pixels. The program itself checks what it gets.
+    set_signature(f"models:/{logged.model_id}", ModelSignature(outputs=outputs))
     return str(logged.model_id)
 
 

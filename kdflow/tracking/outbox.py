@@ -1,19 +1,18 @@
 """What waits to be told to the store. Training never waits long for it, and never ends because of it."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kdflow import files
 from kdflow.console import say, warn
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.text import redact
-from kdflow.tracking.delivery import deliver
-from kdflow.tracking.store import bounded, failure, impatient, require_unlocked, uri
+from kdflow.tracking.delivery import deliver, reason_of
+from kdflow.tracking.refusals import is_refusal
+from kdflow.tracking.store import addressed, bounded, failure, impatient, require_unlocked, uri
 from kdflow.tracking.surroundings import Surroundings
 
 EPOCH_PATIENCE = 5.0
@@ -46,6 +45,9 @@ class Outbox:
         self.offline = offline
         self.around = around
         self._trouble: str | None = None
+        self._warned: set[str] = set()
+        if not offline:
+            journal.tell_refused_again()
         self._next_attempt = 0.0
         self._end_patience = END_PATIENCE
 
@@ -65,7 +67,7 @@ class Outbox:
         if self.offline or time.monotonic() < self._next_attempt:
             return
         self._attempt(time.monotonic() + EPOCH_PATIENCE, hurried=True)
-        if self.journal.pending:
+        if self.journal.untold:
             self._next_attempt = time.monotonic() + PAUSE
 
     def settle(self, *, within: float = END_PATIENCE) -> bool:
@@ -76,7 +78,7 @@ class Outbox:
         """
         hurried = within < END_PATIENCE
         until = time.monotonic() + min(within, self._end_patience)
-        while self.journal.pending and not self.offline and not self._attempt(math.inf, hurried=hurried):
+        while self.journal.untold and not self.offline and not self._attempt(math.inf, hurried=hurried):
             if time.monotonic() + BREATH > until:
                 self._end_patience = 0.0
                 break
@@ -84,28 +86,33 @@ class Outbox:
         return not self.journal.pending
 
     def require_told(self) -> None:
-        """Makes sure that the store has everything.
+        """Makes sure that the store has everything; what it refused is tried once more.
 
         Raises:
             TrackingError: it does not, for whatever reason but being offline.
         """
-        if not self.offline and not self.settle():
+        if self.offline:
+            return
+        self.journal.tell_refused_again()
+        if not self.settle():
+            reasons = dict.fromkeys(filter(None, [self._trouble, *self.journal.refused.values()]))
+            once = "the store can be used again" if self.journal.untold else "that is mended"
             raise TrackingError(
-                f"{redact(uri())} does not have everything ({self._trouble}); nothing is lost: "
-                f"{self.journal.pending} entries are kept in {self.journal.folder}; once the store can be used again, "
+                f"{redact(uri())} does not have everything ({'; '.join(reasons)}); nothing is lost: "
+                f"{self.journal.pending} entries are kept in {self.journal.folder}; once {once}, "
                 f"run `{self.journal.sync_command}`"
             )
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the store could not be used of late, or is not to be used at all."""
-        return self.offline or self._trouble is not None
+        """Whether the store could not be used of late, refused something, or is not to be used at all."""
+        return self.offline or self._trouble is not None or bool(self.journal.refused)
 
     def _attempt(self, until: float, *, hurried: bool) -> bool:
         """Tells the store what it does not have yet, one by one until then; gives whether nothing went wrong."""
         try:
-            with _impatient() if hurried else bounded():
-                while self.journal.pending and time.monotonic() < until:
+            with _impatient() if hurried else bounded(), addressed():
+                while self.journal.untold and time.monotonic() < until:
                     self._tell_one()
         except Exception as error:  # whatever the store, its clients or a model's export run into, training goes on
             self._note(failure(error))
@@ -114,17 +121,35 @@ class Outbox:
 
     def _tell_one(self) -> None:
         self._settle_in(redact(uri()))
-        deliver(self.journal.entries[self.journal.delivered], self.journal)
-        self.journal.mark_delivered()
-        if self._trouble and not self.journal.pending:
-            say(f"The MLflow store {redact(uri())} can be used again and has everything.", vital=True)
+        entry = self.journal.entries[self.journal.delivered]
+        try:
+            deliver(entry, self.journal)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            self._refused(reason_of(error, entry, self.journal))
+        else:
+            self.journal.mark_delivered()
+        if self._trouble and not self.journal.untold:
+            has = "has everything" if not self.journal.refused else "has everything but what it refused"
+            say(f"The MLflow store {redact(uri())} can be used again and {has}.", vital=True)
             self._trouble = None
+
+    def _refused(self, reason: str) -> None:
+        """Keeps what the store refuses, so that it holds nothing else up; warns once of each reason."""
+        self.journal.mark_refused(reason)
+        if reason and reason not in self._warned:
+            self._warned.add(reason)
+            warn(
+                f"the MLflow store {redact(uri())} refuses a part of the run ({reason}). The rest is told; "
+                f"what is refused is kept in {self.journal.folder}."
+            )
 
     def _settle_in(self, store: str) -> None:
         """What was begun offline belongs to the store that is told first; a store may have another address by now."""
         if self.journal.started["store"] != store:
             self.journal.started["store"] = store
-            files.write(self.journal.folder / "run.json", (json.dumps(self.journal.started, indent=2) + "\n").encode())
+            self.journal.keep_started()
 
     def _note(self, reason: str) -> None:
         """Warns, once each time that the store goes away."""

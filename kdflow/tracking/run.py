@@ -18,8 +18,9 @@ from kdflow.journal import Journal
 from kdflow.options import Value, show
 from kdflow.stopping import Stopped
 from kdflow.text import redact
+from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
-from kdflow.tracking.store import chosen_experiment, client, reported, require_same_store
+from kdflow.tracking.store import client, reported, require_same_store
 from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
 
 if TYPE_CHECKING:

@@ -1,11 +1,13 @@
-"""Where runs go: the MLflow store, its experiment, and how its failures are told."""
+"""Where runs go: the MLflow store, and how its failures are told."""
 
 import fcntl
 import hashlib
+import logging
 import os
+import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from sqlalchemy import make_url
@@ -21,7 +24,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.text import redact
 
-EXPERIMENT = "kdflow"
 START_PATIENCE = 10.0
 """Seconds that a command waits at its start for the store's first answer."""
 
@@ -29,20 +31,29 @@ START_PATIENCE = 10.0
 # requests are, and a database without its driver an ImportError.
 TROUBLE = (MlflowException, SQLAlchemyError, OSError, ImportError)
 
+_LOGGERS = (logging.getLogger("alembic"), logging.getLogger("mlflow"))
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Within this, a failure of MLflow becomes a `TrackingError` of one line."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {failure(error)}") from error
+
+
 def reported(function: Callable[P, R]) -> Callable[P, R]:
-    """Turns a failure of MLflow into a `TrackingError` of one line."""
+    """A function that is all `reporting`."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with reporting():
             return function(*args, **kwargs)
-        except TROUBLE as error:
-            raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {failure(error)}") from error
 
     return wrapper
 
@@ -53,32 +64,6 @@ def failure(error: Exception) -> str:
         return redact(f"{type(error).__name__}: {error}".partition("\n")[0])
     said, _, cause = str(error).partition("\n")[0].partition(" (Caused by ")
     return redact(cause.rpartition("): ")[2].rstrip("\"')") or said)
-
-
-def require_store(remedy: str = "train now with --offline, and tell it later with `kdflow sync`") -> None:
-    """Learns before any work whether the store can be used; a sqlite file that is not there yet is not made for this.
-
-    Args:
-        remedy: What to do if it cannot.
-
-    Raises:
-        TrackingError: it cannot.
-    """
-    try:
-        _ask()
-    except TrackingError as error:
-        raise TrackingError(f"{error}; {remedy}") from error
-
-
-@reported
-def _ask() -> None:
-    file = sqlite_file()
-    if file is None or file.exists():
-        require_unlocked(START_PATIENCE)
-        with impatient(START_PATIENCE):
-            client().search_experiments(max_results=1)
-    elif not os.access(file.parent, os.W_OK):
-        raise PermissionError(f"{file.parent} is no folder that can be written to")
 
 
 @reported
@@ -94,7 +79,7 @@ def require_same_store(run_ids: Collection[str], begun_in: str) -> None:
     """
     if not run_ids or any(_knows(run_id) for run_id in run_ids):
         return
-    if (ours := redact(uri())) == begun_in:
+    if (ours := redact(uri())) in (begun_in, redact(_plain(begun_in))):
         raise TrackingError(f"{ours} is not what it was begun in: its runs are gone from there; begin a new run")
     raise TrackingError(f"it was begun in {begun_in}, this is {ours}: set MLFLOW_TRACKING_URI to that")
 
@@ -117,9 +102,21 @@ def bounded() -> AbstractContextManager[None]:
 @contextmanager
 def impatient(seconds: float) -> Iterator[None]:
     """Within this, a server that is silent for so long is given up, without a second attempt."""
-    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(seconds)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
+    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=str(int(seconds)), MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"):
+        yield
+
+
+@contextmanager
+def addressed() -> Iterator[None]:
+    """Within this, MLflow's own functions find the store at the address that `client` uses."""
+    with _environment(MLFLOW_TRACKING_URI=uri()):
+        yield
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -150,10 +147,23 @@ def sqlite_file() -> Path | None:
     return Path(address.database) if address and address.database else None
 
 
+@contextmanager
+def quieted() -> Iterator[None]:
+    """Within this, MLflow says no more than its errors."""
+    levels = [logger.level for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(_LOGGERS, levels, strict=True):
+            logger.setLevel(level)
+
+
 def client() -> MlflowClient:
     """The client of the store that MLFLOW_TRACKING_URI names; by default one sqlite file in the working directory."""
     _prepare(uri())
-    return MlflowClient()
+    return MlflowClient(uri())
 
 
 @cache
@@ -165,38 +175,36 @@ def _prepare(address: str) -> None:
         # Where anybody may write, a link of that name could lead anywhere.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            MlflowClient(address).search_experiments(max_results=1)
+            with _no_folder_of_its_quoted_name(address):
+                MlflowClient(address).search_experiments(max_results=1)
+
+
+@contextmanager
+def _no_folder_of_its_quoted_name(address: str) -> Iterator[None]:
+    """MLflow makes the folder of a sqlite file, and by a wrong name where its path has to be quoted."""
+    folder = Path(address.removeprefix("sqlite:///")).parent
+    made = [one for one in (folder, *folder.parents) if "%" in str(one) and not one.exists()]
+    yield
+    for one in made:
+        with suppress(OSError):
+            one.rmdir()
 
 
 def uri() -> str:
     """The store's address."""
-    return mlflow.get_tracking_uri()
+    return _plain(mlflow.get_tracking_uri())
 
 
-def chosen_experiment() -> dict[str, str]:
-    """The experiment that the environment chooses by id or name, or else "kdflow"."""
-    return named_experiment() or {"name": EXPERIMENT}
+def _plain(address: str) -> str:
+    """The address of a sqlite file with its path as it is: MLflow would make folders by the name that it reads.
 
-
-def named_experiment() -> dict[str, str]:
-    """The experiment that the environment chooses by id or name; empty if it chooses none."""
-    chosen = {kind: os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}", "") for kind in ("id", "name")}
-    return next(({kind: value} for kind, value in chosen.items() if value), {})
-
-
-def experiment_id(chosen: Mapping[str, str] | None = None) -> str:
-    """The id of a chosen experiment, by default of that of the environment; it is created at need."""
-    chosen = chosen or chosen_experiment()
-    if "id" in chosen:
-        return chosen["id"]
-    known = client().get_experiment_by_name(chosen["name"])
-    if known is None:
-        with suppress(MlflowException):  # another process may have been quicker; if not, it shows in the next line
-            return client().create_experiment(chosen["name"])
-        known = client().get_experiment_by_name(chosen["name"])
-    if known is None or known.lifecycle_stage != "active":
-        raise MlflowException(f"experiment {chosen['name']!r} is deleted or cannot be made")
-    return known.experiment_id
+    Only what sqlalchemy would take for something else stays quoted.
+    """
+    url = make_url(address) if address.startswith("sqlite:///") else None
+    if url is None or not url.database:
+        return address
+    path = re.sub("%(?=[0-9A-Fa-f]{2})", "%25", url.database).replace("?", "%3F")
+    return f"sqlite:///{path}{address[address.find('?') :] if url.query else ''}"
 
 
 def all_experiment_ids() -> list[str]:
@@ -217,17 +225,44 @@ def every_page(fetch: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
 
 def obstacle(run_id: str) -> str | None:
     """Why a run cannot be used, or None if it is finished and not deleted."""
+    run = _run(run_id)
+    if reason := _absence(run_id, run):
+        return reason
+    if run and run.info.status != "FINISHED":
+        return f"the run is {run.info.status}, not FINISHED; choose a finished one"
+    return None
+
+
+@reported
+def absence(run_id: str) -> str | None:
+    """Why nothing can be told of a run, or None if it is there and not deleted."""
+    return _absence(run_id, _run(run_id))
+
+
+def _run(run_id: str) -> Run | None:
     try:
-        info = client().get_run(run_id).info
+        return client().get_run(run_id)
     except MlflowException as error:
         if not says_not_there(error):
             raise
+        return None
+
+
+def _absence(run_id: str, run: Run | None) -> str | None:
+    if run is None:
         return f"there is no such run in {redact(uri())}"
-    if info.lifecycle_stage != "active":
-        return f"the run is deleted; restore it with `mlflow runs restore --run-id {run_id}`"
-    if info.status != "FINISHED":
-        return f"the run is {info.status}, not FINISHED; choose a finished one"
-    return None
+    if run.info.lifecycle_stage == "active":
+        return None
+    restore = f"the run is deleted; restore it with `mlflow runs restore --run-id {run_id}`"
+    return deletion(client().get_experiment(run.info.experiment_id)) or restore
+
+
+def deletion(experiment: Experiment) -> str:
+    """Why an experiment takes no runs and what to do about it; empty if it is not deleted."""
+    if experiment.lifecycle_stage == "active":
+        return ""
+    restore = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+    return f"experiment {experiment.name!r} is deleted: restore it with {restore}"
 
 
 def says_not_there(error: MlflowException) -> bool:

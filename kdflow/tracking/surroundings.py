@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import mlflow
 from mlflow.entities import Run as MlflowRun
@@ -15,7 +16,8 @@ from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConf
 from kdflow.console import say
 from kdflow.errors import TrackingError, UsageError
 from kdflow.text import plain, redact
-from kdflow.tracking.store import client, named_experiment, reported, says_not_there, sqlite_file, uri
+from kdflow.tracking.experiments import named_experiment
+from kdflow.tracking.store import client, reported, says_not_there, sqlite_file, uri
 
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""
@@ -40,19 +42,19 @@ class Surroundings:
     experiment: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def found(cls, given: Mapping[str, str], *, nested: bool = False) -> Self:
+        """What the environment says, or the program that calls; the store is not asked.
 
-def surroundings(given: Mapping[str, str], *, nested: bool = False) -> Surroundings:
-    """What the environment says, or the program that calls; the store is not asked.
-
-    Args:
-        given: Options of the command, by flat name, as texts.
-        nested: Nest the run in the active run of MLflow, if there is one, as `mlflow.start_run(nested=True)` does.
-    """
-    name = os.environ.get("MLFLOW_RUN_NAME", "")
-    if nested and (active := mlflow.active_run()):
-        return Surroundings(parent=active.info.run_id, name=name)
-    named, parent = (os.environ.get(variable, "") for variable in ("MLFLOW_RUN_ID", "MLFLOW_PARENT_RUN_ID"))
-    return Surroundings(named, parent, name, named_experiment(), dict(given) if named else {})
+        Args:
+            given: Options of the command, by flat name, as texts.
+            nested: Nest the run in the active run of MLflow, if there is one, as `mlflow.start_run(nested=True)` does.
+        """
+        name = os.environ.get("MLFLOW_RUN_NAME", "")
+        if nested and (active := mlflow.active_run()):
+            return cls(parent=active.info.run_id, name=name)
+        named, parent = (os.environ.get(variable, "") for variable in ("MLFLOW_RUN_ID", "MLFLOW_PARENT_RUN_ID"))
+        return cls(named, parent, name, named_experiment(), dict(given) if named else {})
 
 
 @reported

@@ -27,6 +27,32 @@ def test_raw_images_become_the_probabilities_that_hand_work_gives(tiny: Callable
     torch.testing.assert_close(probabilities.sum(1), torch.ones(count))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool])
+def test_what_are_no_whole_numbers_is_refused_though_it_could_be_computed(
+    tiny: Callable[..., nn.Module], dtype: torch.dtype
+) -> None:
+    with pytest.raises(RuntimeError, match="floats, such as pixels scaled to"):
+        Servable(tiny(0), MEAN, STD)(raw(2).to(dtype))
+
+
+@pytest.mark.parametrize("beyond", [-1, 256])
+def test_pixels_that_no_image_has_are_refused(tiny: Callable[..., nn.Module], beyond: int) -> None:
+    images = raw(2).long()
+    images[1, 2, 3, 0] = beyond
+    with pytest.raises(RuntimeError, match="from 0 to 255"):
+        Servable(tiny(0), MEAN, STD)(images)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16])
+def test_whole_numbers_of_any_type_are_raw_pixels_to_the_last_bit(
+    tiny: Callable[..., nn.Module], dtype: torch.dtype
+) -> None:
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(1.0 * every.to(dtype), every.float())
+    model = Servable(tiny(0), MEAN, STD)
+    assert torch.equal(model(raw(2).to(dtype)), model(raw(2)))
+
+
 def test_an_image_is_judged_alike_alone_and_among_others(tiny: Callable[..., nn.Module]) -> None:
     model, images = Servable(tiny(0), MEAN, STD), raw(7)
     torch.testing.assert_close(torch.cat([model(image[None]) for image in images]), model(images))

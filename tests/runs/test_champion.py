@@ -34,14 +34,14 @@ def trained(study, tmp_path_factory):
     """Three runs that are not registered yet, each with a logged model and its folder of weights: run id to folder."""
     from mlflow import MlflowClient
 
-    from kdflow.tracking import InStore, store
+    from kdflow.tracking import InStore, experiments
     from kdflow.tracking.models import _log_model
     from kdflow.weights import read_card
 
     root, client, made = tmp_path_factory.mktemp("weights"), MlflowClient(), {}
     with InStore().weights_of(study.rows[0].run_id) as weights:
         for begun, (data, _split) in enumerate([OLD, NEW, OLD], start=1):
-            run_id = client.create_run(store.experiment_id(), start_time=begun * 1000).info.run_id
+            run_id = client.create_run(experiments.experiment_id(), start_time=begun * 1000).info.run_id
             folder = root / run_id
             shutil.copytree(weights, folder)
             card = read_card(folder) | {"data_digest": data, "split_digest": "s" * 32}

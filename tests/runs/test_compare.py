@@ -230,3 +230,41 @@ def test_what_mlflow_run_logged_as_auto_is_what_it_came_to_mean(find):
     in_fp32 = student("c", "1", params={"precision": "auto"}, tags={"kdflow.precision": "fp32"})
     found = find(by_mlflow_run, settled, in_fp32, teacher())
     assert [row.run_id for row in found.rows] == ["t", "a", "b"]
+
+
+def test_without_a_name_it_is_the_teacher_with_the_most_students(find):
+    few, many = student("x", "0", taught_by="u"), [student("a", "0"), student("b", "0.5")]
+    assert names(find(few, *many, teacher("u"), teacher())) == ["t", "b", "a"]
+    assert names(find(few, many[0], teacher("u"), teacher())) == ["u", "x"], "of equals, the newest"
+    assert names(find(*many, few, teacher("u"))) == ["u", "x"], "one that is gone only if no other has students"
+
+
+def test_students_of_other_data_do_not_count_for_a_teacher(find):
+    other = [student(str(n), "0", taught_by="u", tags={"kdflow.split_digest": "o"}) for n in range(3)]
+    foreign = teacher("u", tags={"kdflow.role": "teacher", **DATA, "kdflow.split_digest": "o"})
+    assert names(find(student("a", "0"), *other, foreign, teacher())) == ["t", "a"]
+
+
+def test_runs_that_log_no_settings_without_effect_are_compared_with_those_that_do(find):
+    """`mlflow run`, and kdflow until 0.1, log distiller, temperature and teacher whatever their effect."""
+
+    def bare(run_id, alpha, without, **params):
+        whole = student(run_id, alpha, params=params)
+        return replace(whole, params={name: value for name, value in whole.params.items() if name not in without})
+
+    loss = ("distiller", "temperature", "knobs")
+    found = find(
+        bare("new", "1", loss),
+        student("old", "1.0", params={"teacher": ""}),
+        bare("hard", "0", ("temperature",), distiller="hard-targets", teacher_run_id="t"),
+        student("harder", "0", params={"distiller": "hard-targets", "teacher": "t"}),
+        bare("foreign", "0", ("temperature",), distiller="of-a-colleague"),
+        bare("broken", "0", ("temperature",)),
+        teacher(),
+    )
+    assert names(found) == ["t", "new", "hard", "foreign"]
+    assert [row.temperature for row in found.rows] == [None] * 4
+    assert sorted(found.footnotes) == [
+        "Left out: 1 run without all epochs, figures and settings.",
+        "Left out: 2 runs older than a run with the same settings.",
+    ]

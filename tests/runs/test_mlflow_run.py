@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kdflow.options import flag
+
 ROOT = Path(__file__).parent.parent.parent
 QUICK = {"dataset": "digits", "threads": "1", "precision": "fp32", "device": "cpu"}
 
@@ -33,12 +35,18 @@ def client(own_store):
     return MlflowClient()
 
 
-def project_run(entry_point, **parameters):
+def project_run(entry_point, *, project=ROOT, run_name=None, **parameters):
     """Runs an entry point; the id of its run and whether it succeeded."""
     import mlflow.projects
 
     done = mlflow.projects.run(
-        str(ROOT), entry_point, parameters=parameters, env_manager="local", synchronous=False, experiment_id="0"
+        str(project),
+        entry_point,
+        parameters=parameters,
+        env_manager="local",
+        synchronous=False,
+        experiment_id="0",
+        run_name=run_name,
     )
     return done.run_id, done.wait()
 
@@ -62,6 +70,7 @@ def test_mlflow_run_makes_the_whole_study_in_the_run_that_mlflow_made(whole_stud
     assert sorted(child.data.tags["kdflow.role"] for child in children) == ["compare", *["student"] * 3, "teacher"]
     assert {run.info.status for run in [study, *children]} == {"FINISHED"}
     assert study.data.params["alphas"] == "1,0,0.50"
+    assert study.info.run_name == "study digits"
 
 
 def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):
@@ -70,9 +79,11 @@ def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):
 
 
 def test_single_entry_points_take_parameters_as_mlflow_spells_them(whole_study, client):
-    run_id, succeeded = project_run("student", **QUICK, alpha="0.0", lr="5e-2", temperature="4.00", epochs="1")
+    given = {**QUICK, "alpha": "0.0", "lr": "5e-2", "temperature": "4.00", "epochs": "1"}
+    run_id, succeeded = project_run("student", run_name="mine", **given)
     assert succeeded
     run = client.get_run(run_id)
+    assert run.info.run_name == "mine"
     assert (run.info.status, run.data.params["alpha"], run.data.params["lr"]) == ("FINISHED", "0.0", "5e-2")
     (study,) = client.search_runs(["0"], "tags.`kdflow.role` = 'study'")
     twin = next(
@@ -149,3 +160,20 @@ def test_another_value_than_the_runs_is_refused_although_mlflow_gives_every_defa
     made, succeeded = project_run("student", resume=run_id, runs_dir=QUICK["runs_dir"], lr="0.3")
     assert not succeeded
     assert {client.get_run(one).info.status for one in (made, run_id)} == {"FAILED"}
+
+
+@pytest.mark.slow
+def test_an_entry_point_of_two_commands_gives_each_a_run_of_its_own(client, tmp_path):
+    given = " ".join(f"{flag(name)} {value}" for name, value in QUICK.items())
+    student = f"python -m kdflow student --alpha 1 {given}"
+    (tmp_path / "MLproject").write_text(
+        f"entry_points:\n  both:\n    command: {student} --epochs 1 && {student} --epochs 2\n"
+    )
+    first, succeeded = project_run("both", project=tmp_path)
+    assert succeeded
+    (second,) = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{first}'")
+    for run, epochs in ((client.get_run(first), 1), (second, 2)):
+        assert (run.info.status, run.data.params["epochs"]) == ("FINISHED", str(epochs))
+        assert len(client.get_metric_history(run.info.run_id, "train/loss")) == epochs
+        (version,) = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+        assert float(version.tags["test_accuracy"]) == run.data.metrics["final/test_accuracy"]

@@ -27,11 +27,20 @@ for address in sys.argv[2:]:
         "sums": float(abs(whole.sum(1) - 1).max()),
         "alone": float(abs(one - whole[:1]).max()),
     }
-    try:
-        model.predict(file["images"].astype(np.float32))
-        found[address]["floats"] = "taken"
-    except Exception as error:
-        found[address]["floats"] = type(error).__name__
+    found[address]["served"] = float(abs(model.predict(np.array(file["images"][:1].tolist())) - whole[:1]).max())
+    wrong = {
+        "floats": file["images"].astype(np.float32),
+        "scaled": file["images"] / 255,
+        "range": file["images"].astype(np.int64) + 1,
+        "one": file["images"][0],
+        "channels first": file["images"].transpose(0, 3, 1, 2),
+    }
+    for kind, images in wrong.items():
+        try:
+            model.predict(images)
+            found[address][kind] = "taken"
+        except Exception as error:
+            found[address][kind] = str(error)
 print(json.dumps(found))
 """
 
@@ -74,8 +83,19 @@ def test_registered_models_give_probabilities_for_any_number_of_images(loaded):
         assert score["alone"] < 1e-5
 
 
-def test_registered_models_refuse_images_that_are_not_raw(loaded):
-    assert {score["floats"] for score in loaded[1].values()} == {"MlflowException"}
+def test_registered_models_refuse_images_that_are_not_raw_and_say_what_they_take(loaded):
+    from kdflow.models.servable import FLOATS, OUT_OF_RANGE
+
+    for score in loaded[1].values():
+        assert score["floats"] == score["scaled"] == FLOATS
+        assert score["range"] == OUT_OF_RANGE
+        assert "images_N_32_32_3_with_batch_axis" in score["one"]
+        assert "images_N_32_32_3_with_batch_axis" in score["channels first"]
+        assert len(score["one"]) < 100, "not a dump of all pixels"
+
+
+def test_whole_numbers_as_a_server_reads_them_from_json_are_answered_like_raw_images(loaded):
+    assert max(score["served"] for score in loaded[1].values()) < 1e-5
 
 
 def test_the_champion_is_the_best_on_validation_of_the_newest_data_and_split(study, capsys):
@@ -140,12 +160,12 @@ def test_two_runs_that_register_at_once_get_a_version_each_and_the_better_is_cha
 
     from mlflow import MlflowClient
 
-    from kdflow.tracking import InStore, store
+    from kdflow.tracking import InStore, experiments
     from kdflow.tracking.models import CHAMPION, _log_model, register
     from kdflow.weights import read_card
 
     client, name = MlflowClient(), "kdflow-student-of-two"
-    runs = [client.create_run(store.experiment_id()).info.run_id for _ in range(2)]
+    runs = [client.create_run(experiments.experiment_id()).info.run_id for _ in range(2)]
     scores = [{"val_accuracy": "0.25"}, {"val_accuracy": "0.75"}]
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # which threads that redirect it at once may leave redirected
     with InStore().weights_of(study.rows[0].run_id) as weights:

@@ -125,12 +125,11 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
     assert len(list(moved.glob("*.backup"))) == 1
 
 
-def test_what_still_lies_where_the_store_says_stays_there(first, tmp_path, monkeypatch):
-    from kdflow.tracking import relocate
+def test_what_still_lies_where_the_store_says_stays_there(first, tmp_path):
+    from kdflow.relocation import relocate
 
     shutil.copytree(first[0], tmp_path / "copy")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'copy' / 'mlflow.db'}")
-    assert relocate() is None
+    assert relocate(tmp_path / "copy" / "mlflow.db") is None
 
 
 def test_a_server_is_left_to_those_who_run_it(monkeypatch, tmp_path):

@@ -110,7 +110,7 @@ def test_a_run_keeps_its_loss_curves_environment_weights_and_card(study, client)
 
 
 def test_the_compare_run_keeps_tables_and_figures(study, client):
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     (run,) = client.search_runs([experiment_id()], "tags.`kdflow.role` = 'compare'", max_results=1)
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
@@ -183,7 +183,7 @@ def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, mon
     monkeypatch.setattr(tracking.Run, moment, interrupt)
     with pytest.raises(interruption):
         run_student(student_config(alpha=1))
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     (newest,) = client.search_runs([experiment_id()], order_by=["attributes.start_time DESC"], max_results=1)
     assert newest.info.status == status

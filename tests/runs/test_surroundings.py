@@ -10,7 +10,7 @@ import pytest
 from kdflow.config import CompareConfig, StoreConfig, texts
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
-from kdflow.tracking import Outbox, Run, surroundings
+from kdflow.tracking import Outbox, Run, Surroundings
 from kdflow.upkeep import run_sync
 from tests.runs.conftest import student_config
 
@@ -53,7 +53,9 @@ def made(client, monkeypatch):
 
 def begin(folder, *, given=GIVEN, offline=False, nested=False):
     """What a command does about its own run, without training; gives the run's id."""
-    outbox = Outbox(Journal.begin(folder, "student", {}), offline=offline, around=surroundings(given, nested=nested))
+    outbox = Outbox(
+        Journal.begin(folder, "student", {}), offline=offline, around=Surroundings.found(given, nested=nested)
+    )
     with Run(outbox, "student", "student alpha=0.5") as run:
         run.params(given)
         run.metrics({"train/loss": 1.0}, step=1)
@@ -126,7 +128,7 @@ def test_of_two_commands_one_after_the_other_the_second_has_a_run_of_its_own(cli
 
 def test_of_commands_at_the_same_moment_one_has_the_run(client, tmp_path, made):
     run_id = made(tags=PROJECT, params=logged("alpha"))
-    around, runs, ready = surroundings(GIVEN), [], threading.Barrier(4)
+    around, runs, ready = Surroundings.found(GIVEN), [], threading.Barrier(4)
 
     def command():
         outbox = Outbox(Journal.begin(tmp_path, "student", {}), offline=True, around=around)

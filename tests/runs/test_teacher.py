@@ -57,6 +57,65 @@ def test_a_teacher_is_found_by_every_address_that_mlflow_has_for_it(reference, t
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
 
 
+def test_a_beginning_that_several_runs_have_is_refused_and_they_are_listed(study, digits, monkeypatch):
+    class Alike(InStore):
+        def runs(self, *roles):
+            return [replace(record, run_id=f"abcd{n}") for n, record in enumerate(super().runs(*roles))]
+
+    with pytest.raises(TeacherError, match=r"abcd: \d+ runs begin like that: abcd0 \(student\), .*more of its"):
+        teachers.find("abcd", digits, Alike())
+
+
+def test_the_champion_of_the_same_data_and_split_is_taken_by_default(study, digits):
+    """Newer is not better, and one of other data is no teacher at all."""
+    from kdflow.study import run_teacher
+    from tests.runs.conftest import teacher_config
+
+    worse = run_teacher(teacher_config(epochs=1, seed=4, lr=0.001)).run_id
+    records = {one.run_id: one for one in InStore().runs("teacher")}
+    found = teachers.find("", digits, InStore()).run_id
+    assert found != worse
+    ours = [one for one in records.values() if one.tags["kdflow.split_digest"] == digits.split_digest]
+    assert records[found].metrics["final/val_accuracy"] == max(one.metrics["final/val_accuracy"] for one in ours)
+
+
+def test_a_student_says_and_logs_which_teacher_it_has(study, digits, capsys):
+    from mlflow import MlflowClient
+
+    run = run_student(student_config(alpha=0, epochs=1, distiller="hard-targets", seed=2))
+    teacher_id = teachers.find("", digits, InStore()).run_id
+    record, address = InStore().record(teacher_id), InStore().address(teacher_id)
+    said = f"teacher: {address} (run {teacher_id}, test {100 * record.metrics['final/test_accuracy']:.2f} %)"
+    assert address.startswith("models:/kdflow-teacher-digits/")
+    assert said in capsys.readouterr().out.partition("epoch 1/1")[0].splitlines(), "before training"
+    params = MlflowClient().get_run(run.run_id).data.params
+    assert (params["teacher"], params["teacher_run_id"]) == ("", teacher_id)
+
+
+@pytest.mark.parametrize("command", ["student", "study"])
+def test_a_distiller_that_cannot_look_into_the_teacher_that_is_found_says_so_before_training(
+    command, digits, tmp_path, monkeypatch
+):
+    from kdflow import models, started
+    from kdflow.config import StudyConfig, configure
+    from kdflow.errors import UsageError
+    from kdflow.models.frozen import Frozen
+
+    session = started.Session(
+        command,
+        configure(StudyConfig(), distiller="rkd") if command == "study" else student_config(distiller="rkd"),
+        digits,
+        None,
+        None,
+        None,
+    )
+    frozen = Frozen(models.build("torchvision:squeezenet1_1", 10, seed=0))
+    monkeypatch.setattr(teachers, "find", lambda *_: teachers.Teacher("t" * 32, frozen))
+    monkeypatch.setattr(teachers, "described", lambda *_: "models:/small/1")
+    with pytest.raises(UsageError, match=r"rkd cannot look into teacher models:/small/1: .*no linear layer"):
+        session.find_teacher(session.config)
+
+
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
@@ -147,7 +206,7 @@ def test_alpha_1_looks_for_no_teacher(store, monkeypatch):
 def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     run = MlflowClient().create_run(experiment_id(), tags={"kdflow.role": "teacher"})
     MlflowClient().update_run(run.info.run_id, status=status)
@@ -161,7 +220,7 @@ def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
 def test_a_run_without_weights_is_no_teacher(store, digits):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     run = MlflowClient().create_run(experiment_id())
     MlflowClient().set_terminated(run.info.run_id)
@@ -237,7 +296,7 @@ def test_a_teacher_whose_artifacts_are_gone_is_told_with_what_is_left(study, dig
     with pytest.raises(TeacherError, match=r"has no weights \(it has .*environment.json"):
         teachers.find(run_id, digits, InStore())
     shutil.rmtree(folder)
-    with pytest.raises(TeacherError, match="it has no artifact at all"):
+    with pytest.raises(TeacherError, match=f"its artifacts should be in {folder}, which is not there"):
         teachers.find(run_id, digits, InStore())
     MlflowClient().delete_run(run_id)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdflow import process
-from kdflow.config import CompareConfig, DoctorConfig, StoreConfig
+from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
 from kdflow.errors import KdflowError, TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Kept, Outbox, Run
@@ -52,7 +52,7 @@ def offline(store, tmp_path_factory):
         study = run_study(study_config(**here, teacher_epochs=1, student_epochs=1, alphas="1,0"))
         comparison = run_compare(CompareConfig(teacher=teacher.run_id, keeping=teacher_config(**here).keeping))
         assert all(not journal.ids for journal in Journal.every(folder))
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     return folder, teacher, study, comparison
 
 
@@ -99,10 +99,43 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{key}",
+        "{run}",
+        "{begin}",
+        "runs:/{run}/model",
+        "models:/kdflow-student-digits",
+        "models:/kdflow-student-digits@champion",
+        "models:/kdflow-student-digits/latest",
+        "models:/kdflow-student-digits/1",
+    ],
+)
+def test_a_teacher_is_called_the_same_with_the_store_and_without(offline, text):
+    from kdflow.tracking import InStore
+
+    folder, teacher, *_ = offline
+    journal = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    text = text.format(key=journal.key, run=journal.id, begin=journal.id[:8])
+    kept = Kept(folder).resolve_run(text)
+    assert kept == InStore().resolve_run(Journal.id_for(folder, text))
+    assert Kept(folder).address(kept) == InStore().address(kept)
+    assert Kept(folder).record(kept).metrics == InStore().record(kept).metrics
+
+
+def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_teacher(offline):
+    folder, teacher, *_ = offline
+    _, student, *_ = (one for one in Journal.every(folder) if one.started["kind"] == "student")
+    teaching = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
+    assert stored(student.id).data.params["teacher_run_id"] == teaching.id
+    assert Kept(folder).record(student.id).params["teacher_run_id"] == teaching.id
+
+
 def test_a_second_sync_tells_nothing(offline, capsys):
     folder, *_ = offline
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    run_sync(StoreConfig(str(folder)))
+    run_sync(SyncConfig(str(folder)))
     assert capsys.readouterr().out.startswith("The store has everything")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
@@ -123,7 +156,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
     _, run = begun(tmp_path)
     run.metrics({"train/loss": 1.0}, step=1)
     record_property("faults", 1)
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert stored(journal.id).info.status == "KILLED"
     assert stored(journal.id).data.metrics == {"train/loss": 1.0}
@@ -132,7 +165,7 @@ def test_a_run_that_was_killed_offline_is_killed_in_the_store_after_sync(store, 
 def test_a_run_in_use_is_left_to_its_process(store, tmp_path, capsys):
     told, _ = begun(tmp_path)
     with told.journal.locked():
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
         assert "is left out" in capsys.readouterr().out
         run_doctor(DoctorConfig(str(tmp_path)))
         assert told.journal.key not in capsys.readouterr().out
@@ -150,7 +183,7 @@ def test_what_was_begun_in_another_store_is_not_told_to_this_one_and_holds_nothi
     _, other = begun(tmp_path)
     other.close("FINISHED")
     with pytest.raises(TrackingError, match="1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     said = capsys.readouterr().out
     assert f"begun in sqlite:///{tmp_path / 'else.db'}, this is {os.environ['MLFLOW_TRACKING_URI']}: set MLFLOW" in said
     assert [journal.pending for journal in Journal.every(tmp_path)].count(0) == 1
@@ -162,7 +195,7 @@ def test_a_store_is_known_by_what_it_holds_whatever_its_address(store, tmp_path,
     told.write("status", told.journal.key, status="FINISHED")
     (tmp_path / "link.db").symlink_to(store / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'link.db'}")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     assert stored(told.journal.id).info.status == "FINISHED"
     assert Journal(told.journal.folder).started["store"] == f"sqlite:///{tmp_path / 'link.db'}"
 
@@ -175,14 +208,14 @@ def test_a_store_that_was_made_anew_at_the_same_address_is_another_one(store, tm
     told.journal.delivered -= 1
     told.journal.mark_delivered()
     with pytest.raises(TrackingError):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert "is not what it was begun in: its runs are gone from there" in capsys.readouterr().out
 
 
 def test_what_was_done_offline_belongs_to_the_store_that_is_told_first(store, tmp_path):
     _, run = begun(tmp_path, store="http://127.0.0.1:9")
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert journal.started["store"] == os.environ["MLFLOW_TRACKING_URI"]
 
@@ -202,7 +235,7 @@ def test_a_run_that_was_deleted_meanwhile_holds_no_other_up(store, tmp_path, mon
     other.close("FINISHED")
     record_property("faults", 1)
     with pytest.raises(TrackingError, match="of 2 runs, 1 could not be told"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
     assert sorted(journal.pending for journal in Journal.every(tmp_path)) == [0, 1]
 
 
@@ -210,7 +243,7 @@ def test_sync_removes_the_checkpoints_of_what_is_finished(store, tmp_path):
     told, run = begun(tmp_path)
     (told.journal.checkpoints / "teacher").mkdir(parents=True)
     run.close("FINISHED")
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     assert not told.journal.checkpoints.exists()
 
 
@@ -219,7 +252,7 @@ def test_sync_without_a_store_is_an_error(tmp_path, monkeypatch, store):
     run.close("FINISHED")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(KdflowError, match="start it"):
-        run_sync(StoreConfig(str(tmp_path)))
+        run_sync(SyncConfig(str(tmp_path)))
 
 
 def dead():
@@ -257,7 +290,7 @@ def test_the_doctor_closes_runs_of_dead_processes_and_no_others(
 ):
     from mlflow import MlflowClient
 
-    from kdflow.tracking.store import experiment_id
+    from kdflow.tracking.experiments import experiment_id
 
     known = {name: value() if callable(value) else value for name, value in tags.items()}
     run_id = MlflowClient().create_run(experiment_id(), tags=known, run_name="patient").info.run_id

@@ -1,0 +1,74 @@
+"""kdflow from Python: the commands as functions, their options as keywords, results that a notebook shows as tables.
+
+What goes wrong is a `KdflowError` with the message that the command line prints. No signal handler is set and nothing
+ends the process: Ctrl-C is a KeyboardInterrupt as anywhere, and `resume=` goes on after it.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kdflow import process
+from kdflow.config import AnyConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, options
+
+if TYPE_CHECKING:
+    from kdflow.results import Trained
+    from kdflow.rows import Comparison
+
+NESTED = "With nested=True its run is nested in the active run of MLflow, as `mlflow.start_run(nested=True)` does it."
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _with_options_of(config: AnyConfig) -> Callable[[Function], Function]:
+    """Lets `help` and completion know the options of a function that takes them as they come."""
+
+    def decorate(function: Function) -> Function:
+        known = options(config)
+        about = [inspect.cleandoc(function.__doc__ or ""), "", NESTED, "", "Options; one that is None has its default:"]
+        about += [f"    {name}: {one.help} ({one.allowed}; default {one.default!r})" for name, one in known.items()]
+        function.__doc__ = "\n".join(about)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        keywords = [inspect.Parameter("nested", kind, default=False)]
+        keywords += [inspect.Parameter(name, kind, default=one.default) for name, one in known.items()]
+        signature = inspect.signature(function).replace(parameters=keywords)
+        vars(function)["__signature__"] = signature
+        return function
+
+    return decorate
+
+
+@_with_options_of(StudyConfig())
+def run_study(*, nested: bool = False, **given: object) -> "Comparison":
+    """Trains a teacher, then a student for each alpha in one pass, and compares them."""
+    return _run("study", StudyConfig(), given, nested=nested)
+
+
+@_with_options_of(TeacherConfig())
+def run_teacher(*, nested: bool = False, **given: object) -> "Trained":
+    """Trains, evaluates, logs and registers a teacher."""
+    return _run("teacher", TeacherConfig(), given, nested=nested)
+
+
+@_with_options_of(StudentConfig())
+def run_student(*, nested: bool = False, **given: object) -> "Trained":
+    """Trains a student on alpha * labels + (1 - alpha) * teacher, evaluates, logs and registers it."""
+    return _run("student", StudentConfig(), given, nested=nested)
+
+
+@_with_options_of(CompareConfig())
+def run_compare(*, nested: bool = False, **given: object) -> "Comparison":
+    """Compares finished runs and logs tables and figures as a run of its own."""
+    return _run("compare", CompareConfig(), given, nested=nested)
+
+
+def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -> Any:
+    said = {name: value for name, value in given.items() if value is not None}
+    checked = configure(config, **said)
+    with process.lent():
+        from kdflow import study, tracking
+        from kdflow.stopped import options_of_stopped_run
+
+        if said.get("resume"):
+            checked = options_of_stopped_run(kind, config, said)
+        with tracking.quieted():
+            return getattr(study, f"run_{kind}")(checked, nested=nested)
