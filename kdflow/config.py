@@ -277,6 +277,7 @@ class DoctorConfig(StoreConfig):
     relocate: bool = option(False, "Let a sqlite store that was moved with its artifacts find them again.")
 
 
+@dataclass(frozen=True)
 class SyncConfig(StoreConfig):
     """For telling the store what it missed."""
 
