@@ -11,7 +11,7 @@ from requests import HTTPError, Response
 from requests.exceptions import RetryError
 from sqlalchemy.exc import OperationalError
 
-from kdflow.config import StoreConfig, SyncConfig
+from kdflow.config import DoctorConfig, SyncConfig
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Outbox, Run
@@ -142,7 +142,7 @@ def test_artifacts_that_cannot_be_written_hold_nothing_up_and_are_told_once_they
     run.close("FINISHED")
     refused(told, place)
     assert client.get_run(run.id).info.status == "FINISHED"
-    run_doctor(StoreConfig(str(told.journal.folder.parent)))
+    run_doctor(DoctorConfig(str(told.journal.folder.parent)))
     assert "1 entries wait for the store (it refused them: " in capsys.readouterr().out
     os.unlink(place)
     mended(told)
