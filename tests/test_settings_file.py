@@ -54,7 +54,7 @@ def test_what_is_settled_by_now_goes_before():
         (b"alphas: 1", "did you mean alpha?"),
         (b"1: 1", "there is no option 1"),
         (b"alpha: 2", "--alpha is '2': give a number from 0 to 1"),
-        (b"alpha: [0, 1]", "--alpha is '[0, 1]'"),
+        (b"alpha: [0, 1]", "--alpha is '0,1'"),
         (b"epochs: 2.5", "--epochs is '2.5'"),
         (b"recipe: {epochs: 3}", "there is no option 'recipe'"),
         (b"epochs: {first: 3}", "--epochs is no single value"),

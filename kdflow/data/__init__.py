@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from kdflow.config import DataConfig
-from kdflow.console import say
+from kdflow.console import warn
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
 from kdflow.data.decoded import read_decoded
@@ -154,7 +154,7 @@ def _tell_untested(raw: RawData) -> None:
     """Says which classes the test accuracy says nothing about."""
     tested = set(raw.test.labels.unique().tolist())
     if untested := [name for label, name in enumerate(raw.classes) if label not in tested]:
-        say(f"Warning: the test part has no images of {listed(untested)}: its accuracy says nothing about them")
+        warn(f"the test part has no images of {listed(untested)}: its accuracy says nothing about them")
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -234,7 +234,7 @@ def _try_upload(location: str) -> None:
             repository = get_artifact_repository(location, tracking_uri=uri())
             with tempfile.TemporaryDirectory(prefix="kdflow-") as folder:
                 path = Path(folder) / PROBE
-                path.write_text("kdflow learns here whether artifacts can be written; this can be deleted\n")
+                path.write_bytes(b"kdflow learns here whether artifacts can be written; this can be deleted\n")
                 repository.log_artifact(str(path))
             with suppress(Exception):  # who may write may not delete everywhere; the next probe replaces it
                 repository.delete_artifacts(PROBE)

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from kdflow.config import CompareConfig, DoctorConfig, StoreConfig
+from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
 from kdflow.errors import TeacherError, TrackingError
 from kdflow.journal import Journal
 from kdflow.upkeep import run_doctor, run_sync
@@ -72,7 +72,7 @@ def test_before_it_is_mended_every_command_that_needs_artifacts_says_how(first, 
         lambda: run_student(config),
         lambda: run_student(student_config(**SMALL | {"epochs": 2}, alpha=0, teacher=first[1], resume=first[2])),
         lambda: run_compare(CompareConfig()),
-        lambda: run_sync(StoreConfig()),
+        lambda: run_sync(SyncConfig()),
     ):
         with pytest.raises(TrackingError, match=r"was moved.*mend it with `kdflow doctor --relocate`$") as refused:
             command()
@@ -109,7 +109,8 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
 
     client = MlflowClient()
     assert {item.path for item in client.list_artifacts(teacher)} >= {"weights", "loss_curves.png"}
-    for address in ("models:/kdflow-teacher-colours@champion", f"runs:/{teacher}/model"):
+    (name,) = {one.name for one in client.search_model_versions(f"run_id = '{teacher}'")}
+    for address in (f"models:/{name}@champion", f"runs:/{teacher}/model"):
         model = mlflow.pyfunc.load_model(address, model_config={"device": "cpu"})
         assert model.predict(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 4)
     assert [run.info.run_id for run in client.search_runs(["1"], f"attributes.run_id = '{teacher}'")] == [teacher]

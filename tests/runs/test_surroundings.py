@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kdflow.config import CompareConfig, StoreConfig, texts
+from kdflow.config import CompareConfig, SyncConfig, texts
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Outbox, Run, Surroundings
@@ -109,7 +109,7 @@ def test_a_run_that_holds_more_stays_as_it_is_and_the_command_is_nested_in_it_an
     own = client.get_run(nested)
     assert (own.data.tags["mlflow.parentRunId"], own.info.experiment_id) == (run_id, "0")
     assert (own.info.status, own.data.params["alpha"]) == ("FINISHED", "0.5")
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "MLFLOW_RUN_ID" in line)
     assert line.startswith(f"Run {run_id} of MLFLOW_RUN_ID: ")
     assert said in line
     assert line.endswith("This command gets a run of its own, nested in that one.")
@@ -166,7 +166,7 @@ def test_told_twice_a_command_keeps_the_run_that_it_took(client, tmp_path, made)
 def test_offline_the_run_is_looked_at_when_the_store_is_told(client, tmp_path, made, free):
     run_id = made(tags=PROJECT, params=logged("alpha") if free else {"alpha": "0.1"})
     begin(tmp_path, offline=True)
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert (journal.id == run_id) == free
     assert client.get_run(journal.id).data.params["alpha"] == "0.5"
@@ -175,7 +175,7 @@ def test_offline_the_run_is_looked_at_when_the_store_is_told(client, tmp_path, m
 def test_offline_a_run_that_is_not_there_when_the_store_is_told_holds_nothing_up(client, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_RUN_ID", "e" * 32)
     begin(tmp_path, offline=True)
-    run_sync(StoreConfig(str(tmp_path)))
+    run_sync(SyncConfig(str(tmp_path)))
     (journal,) = Journal.every(tmp_path)
     assert journal.pending == 0
     assert "mlflow.parentRunId" not in client.get_run(journal.id).data.tags
