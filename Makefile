@@ -43,8 +43,8 @@ bench: .venv/.installed $(TORCHDISTILL) ## speed, each figure beside its target:
 bench-gpu: .venv/.installed $(TORCHDISTILL) ## the same on a CUDA device
 	@$(BIN)/python benchmarks/bench.py --device cuda --dataset "$(DATASET)" $(ARGS)
 
-test: lint ## all checks and the tests that take seconds
-	$(IN_VENV) $(BIN)/python -m pytest
+test: lint ## all checks and the tests that take seconds, two files at a time
+	$(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: lint ## the same with the slow tests, two files at a time
 	$(IN_VENV) $(BIN)/python -m pytest -m "" --numprocesses 2 --dist loadfile
