@@ -171,7 +171,7 @@ def test_a_reader_that_goes_away_costs_no_work(monkeypatch, capsys):
 
     left = []
     monkeypatch.setattr(console, "leave_stdout", lambda: left.append(True))
-    monkeypatch.setattr(console.console, "quiet", False)
+    monkeypatch.setattr(console, "console", type(console.console)())  # which keeps what nobody reads
     monkeypatch.setattr(study, "run_compare", work)
     monkeypatch.setattr(sys, "stdout", Gone())
     assert run(monkeypatch, capsys, "compare")[0] == 0

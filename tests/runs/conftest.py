@@ -35,8 +35,8 @@ def study_config(**values: object) -> StudyConfig:
 
 
 @pytest.fixture(scope="package")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a fresh sqlite store; the tests' working directory."""
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a sqlite store that is to be; the tests' working directory."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -45,11 +45,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def study(store: Path):
-    """The comparison that a whole study ends with."""
+def study(fresh_store: Path):
+    """The comparison that a whole study ends with, which finds no other runs in the store."""
     from kdflow.study import run_study
 
     return run_study(study_config())
+
+
+@pytest.fixture(scope="package")
+def store(fresh_store: Path, study) -> Path:
+    """The folder of a sqlite store in which there is a study, and whatever other tests leave there."""
+    return fresh_store
 
 
 @pytest.fixture

@@ -45,7 +45,6 @@ def logged_id(study):
         "runs:/{run}",
         "runs:/{begin}/model",
         "models:/kdflow-teacher-digits/1",
-        "models:/kdflow-teacher-digits/None",
         "models:/kdflow-teacher-digits@champion",
         "models:/{logged}",
     ],
@@ -55,6 +54,15 @@ def test_a_teacher_is_found_by_every_address_that_mlflow_has_for_it(reference, t
     assert found.run_id == teacher_id
     assert not found.model.training
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
+
+
+@pytest.mark.parametrize("which", ["latest", "None"])
+def test_latest_and_a_stage_mean_the_newest_version(study, which):
+    from mlflow import MlflowClient
+
+    name = "kdflow-teacher-digits"
+    newest = max(MlflowClient().search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
+    assert InStore().resolve_run(f"models:/{name}/{which}") == newest.run_id
 
 
 def test_a_beginning_that_several_runs_have_is_refused_and_they_are_listed(study, digits, monkeypatch):
