@@ -9,8 +9,9 @@ from collections import defaultdict
 import click
 
 from kdflow import compare
-from kdflow.config import CompareConfig, StudyConfig, configure, logged
+from kdflow.config import CompareConfig, StudyConfig, configure
 from kdflow.options import show
+from kdflow.params import params
 from kdflow.rows import Comparison, Row
 from kdflow.study import run_study
 from kdflow.tracking import InStore
@@ -48,9 +49,10 @@ FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy")
 
 def _finished_study(config: StudyConfig) -> Comparison | None:
     """The comparison of the newest finished study with these very settings, if there is one."""
-    settings = {name: show(value) for name, value in logged(config).items()}
+    # Params say what auto and 0 came to mean, not what was asked for.
+    settings = {name: show(value) for name, value in params(config).items() if value != "auto" and name != "threads"}
     for study in InStore().runs("study"):
-        if study.status == "FINISHED" and study.params == settings:
+        if study.status == "FINISHED" and settings.items() <= study.params.items():
             children = [run for run in InStore().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
             return compare.find(CompareConfig(teacher=children[0].run_id), InStore())
     return None

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kdflow import process
+from kdflow import files, process
 from kdflow.config import AnyConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, options
 
 if TYPE_CHECKING:
@@ -62,13 +62,15 @@ def run_compare(*, nested: bool = False, **given: object) -> "Comparison":
 
 
 def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -> Any:
+    files.require_working_folder()
     said = {name: value for name, value in given.items() if value is not None}
     checked = configure(config, **said)
     with process.lent():
         from kdflow import study, tracking
+        from kdflow.runtime import threads_as_before
         from kdflow.stopped import options_of_stopped_run
 
         if said.get("resume"):
             checked = options_of_stopped_run(kind, config, said)
-        with tracking.quieted():
+        with tracking.quieted(), threads_as_before():
             return getattr(study, f"run_{kind}")(checked, nested=nested)

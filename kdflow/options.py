@@ -75,7 +75,7 @@ class Option:
         Raises:
             UsageError: it is no such value or out of range.
         """
-        if raw in self.words:
+        if isinstance(raw, str) and raw in self.words:
             return raw
         try:
             value = _PARSERS[type(self.default)](raw)

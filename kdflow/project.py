@@ -26,13 +26,22 @@ def how_to_go_on(kind: str, reference: str, runs_dir: str, *, here: str) -> str:
     entry = [] if kind == "study" else ["-e", kind]
     where = [] if runs_dir == "runs" else ["-P", f"runs_dir={runs_dir}"]
     again = command("mlflow", "run", str(_project), *entry, "-P", f"resume={reference}", *where)
-    said = f"{again} (or: {command('cd', str(_project))} && {_store()}{here})"
+    said = f"{again} (or: {typed(here)})"
     if not Path(runs_dir).is_absolute() and _project.is_relative_to(Path(tempfile.gettempdir()).resolve()):
         said += (
             f"; {_project / runs_dir} is in a temporary folder, as of every project that is run from a git address: "
             "to keep what is needed to go on, give `-P runs_dir=` a whole path"
         )
     return said
+
+
+def typed(here: str) -> str:
+    """A command as it is typed outside the project too, where `mlflow run` has gone to its folder for the user.
+
+    Args:
+        here: What to type in a shell that is in this folder and has this store.
+    """
+    return here if _project is None else f"{command('cd', str(_project))} && {_store()}{here}"
 
 
 def _store() -> str:

@@ -92,7 +92,7 @@ def _opened(address: str) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as store:
             yield store
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise TrackingError(f"the store {address.partition('?')[0]} cannot be used: {error}") from error
 
 

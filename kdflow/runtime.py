@@ -4,8 +4,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -95,6 +95,16 @@ def resolve(config: RuntimeConfig) -> Runtime:
     given = config.threads if isinstance(config.threads, int) else 0
     torch.set_num_threads(_fastest_threads(dtype) if tried else given or EVERY_CORE)
     return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
+
+
+@contextmanager
+def threads_as_before() -> Iterator[None]:
+    """Within this, torch may be given other numbers of threads; afterwards it has what it had."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def require_device(config: RuntimeConfig) -> None:

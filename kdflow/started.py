@@ -63,10 +63,10 @@ class Session(Generic[Config]):
             TeacherError: see `kdflow.teacher.find`.
             UsageError: the distiller does not find in it what it looks at.
         """
-        found = self.journal.started["teacher"] if self.journal else ""
+        found, runs = self.journal.started["teacher"] if self.journal else "", self.runs
         meant = Journal.id_for(Path(config.keeping.runs_dir), found or config.teacher)
-        teaching = teacher.find(meant, self.data, self.runs)
-        said = teacher.described(teaching.run_id, self.runs)
+        teaching = teacher.find(meant, self.data, runs)
+        said = teacher.described(teaching.run_id, runs)
         preflight.require_teaching(teaching.model.model, config, f"teacher {said}")
         say(f"teacher: {said}")
         return teaching
@@ -132,7 +132,7 @@ def begun(
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
-            say(f"Kept in {journal.folder}; `{journal.sync_command}` tells the store.", vital=True)
+            say(f"Kept in {journal.folder}; `{project.typed(journal.sync_command)}` tells the store.", vital=True)
 
 
 @contextmanager
@@ -175,11 +175,11 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         lambda: None if keeping.offline else require_tracking(around, journal),
     )
     drawing.require()  # which takes a second: what is refused is refused without
-    if not keeping.offline:
-        tracking.make_ready(journal)
     if journal and not keeping.offline:
         tracking.reopen(journal)
     data, runtime = load(config.data), resolve(config.runtime)
+    if not keeping.offline:
+        tracking.make_ready(journal, named=around.run)
     say(
         f"{data.name}: {len(data.train):,} training, {len(data.val):,} validation, {len(data.test):,} test images, "
         f"{len(data.classes)} classes (digest {data.digest[:8]}); {runtime.describe()}"
@@ -205,7 +205,7 @@ def require_tracking(around: Surroundings, journal: Journal | None = None, other
             `require_surroundings`.
     """
     tracking.require_whole_store()
-    tracking.require_ready(journal, otherwise)
+    tracking.require_ready(journal, otherwise, named=around.run)
     tracking.require_artifacts_in_place()
     tracking.require_surroundings(around)
 

@@ -53,7 +53,10 @@ def require_same_options(journal: Journal, config: Config) -> None:
     Raises:
         UsageError: an option differs.
     """
-    specs, theirs = options(config), journal.started["config"]
+    specs, theirs = options(config), dict(journal.started["config"])
+    found = journal.started["teacher"]
+    if found and flat(config).get("teacher") in (found, journal.id_for(journal.folder.parent, found)):
+        theirs["teacher"] = show(flat(config)["teacher"])  # it was left open, and this is what was found
     differing = [
         f"{flag(name)} {show(value)} (the run has {theirs.get(name) or 'none'})"
         for name, value in flat(config).items()

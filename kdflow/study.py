@@ -21,6 +21,7 @@ from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
 from kdflow.options import flag, show
 from kdflow.params import params
+from kdflow.project import typed
 from kdflow.results import Trained
 from kdflow.rows import Comparison
 from kdflow.started import begun, prepare, readable, require_tracking
@@ -48,7 +49,7 @@ def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
     with session.begun() as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
     again = (*_said(config.data), *_said(config.keeping))
-    say(f"Next: {command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again)}")
+    say(f"Next: {typed(command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again))}")
     return trained
 
 
@@ -68,7 +69,7 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     teacher = session.find_teacher(session.config) if config.alpha < 1 else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
-    say(f"Next: {command('kdflow', 'compare', *_said(config.keeping))}")
+    say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
     return trained
 
 
@@ -118,9 +119,10 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     around = Surroundings.found(texts(config), nested=nested)
     if not config.keeping.offline:
         require_tracking(around, otherwise=KEPT_HERE)
-        make_ready(otherwise=KEPT_HERE)
     runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
     comparison = compare.find(config, runs)
+    if not config.keeping.offline:
+        make_ready(otherwise=KEPT_HERE, named=around.run)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
     with begun("compare", config.keeping, {}, around) as outbox:
         return compare.log(comparison, outbox, runs)

@@ -104,7 +104,8 @@ def run_doctor(config: DoctorConfig) -> None:
     Raises:
         TrackingError: the store cannot be used, or is to be relocated and is no sqlite file.
     """
-    _relocate(asked=config.relocate)
+    if config.relocate:
+        _relocate()
     for journal in Journal.every(Path(config.runs_dir)):
         if _is_in_use(journal):
             continue
@@ -114,6 +115,7 @@ def run_doctor(config: DoctorConfig) -> None:
             say(f"{journal.key}: {journal.pending} entries wait for the store{why}; run `{journal.sync_command}`")
         if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
             say(f"{journal.key} can go on: {journal.resume_command}")
+    _tell_moved()
     address = glance.store_address()
     if glance.is_idle(address):
         say(f"No run is open in {redact(address)}.")
@@ -142,14 +144,17 @@ def _close_open_runs() -> None:
         say(f"No run is open in {redact(tracking.uri())}.")
 
 
-def _relocate(*, asked: bool) -> None:
-    """Says whether the store finds its artifacts where they are, and mends that if asked."""
+def _tell_moved() -> None:
+    """Says whether the store finds its artifacts where they are."""
     file = _sqlite_file()
-    if not asked:
-        if moved := relocation.moved(file) if file else {}:
-            old, new = next(iter(moved.items()))
-            say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
-        return
+    if moved := relocation.moved(file) if file else {}:
+        old, new = next(iter(moved.items()))
+        say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
+
+
+def _relocate() -> None:
+    """Lets the store find its artifacts where they are."""
+    file = _sqlite_file()
     if file is None:
         from kdflow import tracking
 
@@ -158,10 +163,10 @@ def _relocate(*, asked: bool) -> None:
     relocated = relocation.relocate(file)
     if relocated is None:
         say("Nothing to relocate: no artifacts of the store lie beside it that it looks for elsewhere.")
-    else:
-        before = " and ".join(map(str, relocated.old))
-        say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
-        say(f"The database as it was: {relocated.backup}")
+        return
+    before = " and ".join(map(str, relocated.old))
+    say(f"Relocated: {relocated.count} addresses say {relocated.new} now, not {before}.")
+    say(f"The database as it was: {relocated.backup}")
 
 
 def _sqlite_file() -> Path | None:

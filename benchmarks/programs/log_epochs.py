@@ -17,9 +17,8 @@ def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
     from measuring.fitting import one_epoch
 
     from kdflow.journal import Journal
-    from kdflow.tracking import Outbox, Run, quiet
+    from kdflow.tracking import Outbox, Run
 
-    quiet()
     outbox = Outbox(Journal.begin(Path("runs"), "benchmark", {}))
     study = Run(outbox, "benchmark", "benchmark")
     return {

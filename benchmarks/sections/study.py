@@ -75,7 +75,7 @@ def _pairs(jobs: dict[str, list[dict[str, float]]]) -> list[tuple[float, float]]
 def _fixed_costs(bench: Bench, number: int) -> float:
     bench.say(f"a study of 1 + 1 epochs, {number + 1}")
     wall, printed = run_study(bench, "--dataset", "digits", "--teacher-epochs", "1", "--student-epochs", "1")
-    in_epochs = re.findall(r"^epoch .*\(([\d.]+) s\)$", printed, flags=re.MULTILINE)
+    in_epochs = re.findall(r"^epoch .*?([\d.]+) s\)$", printed, flags=re.MULTILINE)
     if len(in_epochs) != 2:
         raise RuntimeError(f"expected the seconds of two epochs in: {printed}")
     return wall - sum(map(float, in_epochs))

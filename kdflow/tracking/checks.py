@@ -56,11 +56,12 @@ def require_store(otherwise: str = OFFLINE) -> None:
         _ask()
 
 
-def require_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> None:
+def require_ready(journal: Journal | None = None, otherwise: str = OFFLINE, *, named: str = "") -> None:
     """Learns before any work whether the store takes runs and artifacts in the experiment that they are for.
 
     Args:
         journal: Of a command that is gone on with.
+        named: A run whose experiment it is, since the command's own run is this one or nested in it.
         otherwise: What to do if it does not.
 
     Raises:
@@ -68,27 +69,30 @@ def require_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> N
     """
     with _or(otherwise):
         _ask()
-        found, root = find_experiment(_experiment(journal)), artifact_root()
+        chosen = _experiment(journal, named)
+        found, root = find_experiment(chosen), artifact_root()
         if found:
             _require_artifacts(found.name, found.artifact_location)
         elif root:
-            _require_artifacts(_experiment(journal).get("name", "0"), str(root))
+            _require_artifacts(chosen.get("name", "0"), str(root))
 
 
-def make_ready(journal: Journal | None = None, otherwise: str = OFFLINE) -> None:
+def make_ready(journal: Journal | None = None, otherwise: str = OFFLINE, *, named: str = "") -> None:
     """Makes the experiment where only then the store says where its artifacts go, and learns whether it takes them.
 
     Args:
         journal: Of a command that is gone on with.
         otherwise: What to do if it does not.
+        named: See `require_ready`.
 
     Raises:
         TrackingError: it does not.
     """
-    if artifact_root() or find_experiment(_experiment(journal)):
+    chosen = _experiment(journal, named)
+    if artifact_root() or find_experiment(chosen):
         return
     with _or(otherwise):
-        made = client().get_experiment(experiment_id(_experiment(journal)))
+        made = client().get_experiment(experiment_id(chosen))
         _require_artifacts(made.name, made.artifact_location)
 
 
@@ -124,7 +128,13 @@ def _or(otherwise: str) -> Iterator[None]:
         raise TrackingError(f"{error}; {otherwise}") from error
 
 
-def _experiment(journal: Journal | None) -> dict[str, str]:
+def _experiment(journal: Journal | None, named: str) -> dict[str, str]:
+    """What is gone on with stays where it is; a run that is named decides; else the environment does."""
+    known = journal.ids.get(journal.key, named) if journal else named
+    file = sqlite_file()
+    if known and (file is None or file.exists()):
+        with suppress(MlflowException):  # what is wrong with that run is asked elsewhere
+            return {"id": client().get_run(known).info.experiment_id}
     return (journal.experiment if journal else None) or chosen_experiment()
 
 

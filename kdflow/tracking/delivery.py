@@ -13,7 +13,7 @@ from kdflow.run_folders import KEY
 from kdflow.tracking.experiments import experiment_id
 from kdflow.tracking.models import register
 from kdflow.tracking.refusals import Refused, remedy
-from kdflow.tracking.store import absence, client, failure
+from kdflow.tracking.store import absence, absent, client, failure
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 
 
@@ -47,6 +47,11 @@ def _create(entry: Entry, journal: Journal) -> None:
     """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
     key, name = entry["run"], entry["name"]
     tags = _translated(entry["tags"], journal) | {KEY_TAG: key}
+    if known := journal.ids.get(key):
+        if gone := absent(known):
+            raise Refused(f"run {known}: {gone}")
+        _tag(known, tags)  # a run that they name may have an id by now
+        return
     around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
     if journal.moved_to:
         around = Surroundings(name=around.name)
@@ -58,12 +63,14 @@ def _create(entry: Entry, journal: Journal) -> None:
         return
     if parent := parent_of(around, key):
         experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
+    elif study := journal.ids.get(entry["tags"].get("mlflow.parentRunId", "")):
+        experiment = client().get_run(study).info.experiment_id  # wherever that was nested
     else:
         experiment = experiment_id(journal.moved_to or entry["experiment"])
-    known = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    if known:
-        journal.ids[key] = known[0].info.run_id
-        _tag(journal.ids[key], tags)  # a run that they name may have an id by now
+    found = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    if found:
+        journal.ids[key] = found[0].info.run_id
+        _tag(journal.ids[key], tags)
         return
     made = entry.get("made", {}) | tags
     journal.ids[key] = client().create_run(experiment, entry["time"], made, around.name or name).info.run_id

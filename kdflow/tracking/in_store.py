@@ -14,6 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from kdflow.errors import TeacherError
 from kdflow.relocation import is_missing
+from kdflow.run_folders import KEY
 from kdflow.text import command, redact
 from kdflow.tracking import pages
 from kdflow.tracking.champion import CHAMPION
@@ -74,7 +75,8 @@ class InStore:
     def address(self, run_id: str) -> str:
         """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty if it has none."""
         known = client().search_model_versions(f"run_id = '{run_id}'")
-        return f"models:/{known[0].name}/{known[0].version}" if known else ""
+        ours = [one for one in known if one.name.startswith("kdflow-")] or list(known)  # users register runs too
+        return f"models:/{ours[0].name}/{ours[0].version}" if ours else ""
 
     @reported
     def resolve_run(self, text: str) -> str:
@@ -84,6 +86,8 @@ class InStore:
             TeacherError: there is no such run, version or alias, there are several, or the run is deleted or not
                 finished.
         """
+        if KEY.match(text):  # by which it was known where it was trained, before the store gave it an id
+            text = next((run.info.run_id for run in _search(f"tags.`{KEY_TAG}` = '{text}'")), text)
         reference = Reference.read(text)
         run_id = _model_run(reference) if reference.of_model else reference.run
         if not (reference.of_model or RUN_ID.fullmatch(run_id)):

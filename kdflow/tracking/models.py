@@ -52,7 +52,7 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
     card = read_card(weights)
     tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DATA_TAGS}
     tags[STARTED] = str(client().get_run(run_id).info.start_time)
-    known = client().search_model_versions(f"run_id = '{run_id}'")
+    known = [one for one in client().search_model_versions(f"run_id = '{run_id}'") if one.name == name]
     if known:
         number = known[0].version
     else:

@@ -9,9 +9,10 @@ from typing import Any
 from kdflow.console import say, warn
 from kdflow.errors import TrackingError
 from kdflow.journal import Journal
+from kdflow.project import typed
 from kdflow.text import redact
 from kdflow.tracking.delivery import deliver, reason_of
-from kdflow.tracking.refusals import is_refusal
+from kdflow.tracking.refusals import is_refusal, may_pass
 from kdflow.tracking.store import addressed, bounded, failure, impatient, require_unlocked, uri
 from kdflow.tracking.surroundings import Surroundings
 
@@ -46,6 +47,7 @@ class Outbox:
         self.around = around
         self._trouble: str | None = None
         self._warned: set[str] = set()
+        self._may_pass: set[str] = set()  # kinds of entries that a failing server refused
         if not offline:
             journal.tell_refused_again()
         self._next_attempt = 0.0
@@ -66,8 +68,10 @@ class Outbox:
         """Tells the store what it does not have yet, for a few seconds at the most."""
         if self.offline or time.monotonic() < self._next_attempt:
             return
+        if "create" in self._may_pass:  # without it, nothing of the run can be told
+            self._tell_refused_again()
         self._attempt(time.monotonic() + EPOCH_PATIENCE, hurried=True)
-        if self.journal.untold:
+        if self.journal.untold or "create" in self._may_pass:
             self._next_attempt = time.monotonic() + PAUSE
 
     def settle(self, *, within: float = END_PATIENCE) -> bool:
@@ -78,11 +82,13 @@ class Outbox:
         """
         hurried = within < END_PATIENCE
         until = time.monotonic() + min(within, self._end_patience)
-        while self.journal.untold and not self.offline and not self._attempt(math.inf, hurried=hurried):
+        while not self.offline and not (self._attempt(math.inf, hurried=hurried) and not self._may_pass):
             if time.monotonic() + BREATH > until:
                 self._end_patience = 0.0
                 break
             time.sleep(BREATH)
+            if self._may_pass:
+                self._tell_refused_again()
         return not self.journal.pending
 
     def require_told(self) -> None:
@@ -93,14 +99,14 @@ class Outbox:
         """
         if self.offline:
             return
-        self.journal.tell_refused_again()
+        self._tell_refused_again()
         if not self.settle():
             reasons = dict.fromkeys(filter(None, [self._trouble, *self.journal.refused.values()]))
             once = "the store can be used again" if self.journal.untold else "that is mended"
             raise TrackingError(
                 f"{redact(uri())} does not have everything ({'; '.join(reasons)}); nothing is lost: "
                 f"{self.journal.pending} entries are kept in {self.journal.folder}; once {once}, "
-                f"run `{self.journal.sync_command}`"
+                f"run `{typed(self.journal.sync_command)}`"
             )
 
     @property
@@ -127,6 +133,8 @@ class Outbox:
         except Exception as error:
             if not is_refusal(error):
                 raise
+            if may_pass(error):
+                self._may_pass.add(entry["kind"])
             self._refused(reason_of(error, entry, self.journal))
         else:
             self.journal.mark_delivered()
@@ -134,6 +142,10 @@ class Outbox:
             has = "has everything" if not self.journal.refused else "has everything but what it refused"
             say(f"The MLflow store {redact(uri())} can be used again and {has}.", vital=True)
             self._trouble = None
+
+    def _tell_refused_again(self) -> None:
+        self._may_pass.clear()
+        self.journal.tell_refused_again()
 
     def _refused(self, reason: str) -> None:
         """Keeps what the store refuses, so that it holds nothing else up; warns once of each reason."""

@@ -49,6 +49,16 @@ def is_refusal(error: BaseException) -> bool:
     return not isinstance(error, SQLAlchemyError | MemoryError)
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether what looks like a refusal may be a failure of the server, which answered but did not say why."""
+    if status := _status(error):
+        return status >= 500
+    if isinstance(error, MlflowException) and error.error_code == _UNKNOWN:
+        cause = error.__cause__ or error.__context__
+        return cause is None or may_pass(cause)
+    return "too many 500 error" in str(error)
+
+
 def remedy(error: BaseException) -> str:
     """What a user can do about a refusal; empty where nothing is known."""
     if _status(error) in (401, 403) or getattr(error, "error_code", "") in _OF_CREDENTIALS:

@@ -108,7 +108,10 @@ def impatient(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def addressed() -> Iterator[None]:
-    """Within this, MLflow's own functions find the store at the address that `client` uses."""
+    """Within this, MLflow's own functions find the store at the address that `client` uses.
+
+    Unless a program has given MLflow another address than the environment's, which goes before that.
+    """
     with _environment(MLFLOW_TRACKING_URI=uri()):
         yield
 
@@ -236,6 +239,11 @@ def obstacle(run_id: str) -> str | None:
 @reported
 def absence(run_id: str) -> str | None:
     """Why nothing can be told of a run, or None if it is there and not deleted."""
+    return absent(run_id)
+
+
+def absent(run_id: str) -> str | None:
+    """The same, with MLflow's own errors."""
     return _absence(run_id, _run(run_id))
 
 

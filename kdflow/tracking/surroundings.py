@@ -42,6 +42,11 @@ class Surroundings:
     experiment: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def run(self) -> str:
+        """The run that is the command's own or its parent's, whichever is named; "" for none."""
+        return self.named or self.parent
+
     @classmethod
     def found(cls, given: Mapping[str, str], *, nested: bool = False) -> Self:
         """What the environment says, or the program that calls; the store is not asked.

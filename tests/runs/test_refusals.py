@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 from kdflow.config import DoctorConfig, SyncConfig
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.journal import Journal
-from kdflow.tracking import Outbox, Run
-from kdflow.tracking.refusals import is_refusal
+from kdflow.tracking import Outbox, Run, delivery
+from kdflow.tracking.refusals import is_refusal, may_pass
 from kdflow.upkeep import run_doctor, run_sync
 
 
@@ -109,6 +109,58 @@ def of_code(code):
 )
 def test_what_would_be_refused_again_is_told_apart_from_what_may_pass(error, expected):
     assert is_refusal(error) == expected
+
+
+@pytest.mark.parametrize("error", [outcome(500), outcome(524), caused(RetryError("too many 500 error responses"))])
+def test_a_server_that_fails_without_a_reason_may_answer_later(error):
+    assert is_refusal(error)
+    assert may_pass(error)
+
+
+@pytest.mark.parametrize("error", [outcome(403), of_code("INVALID_PARAMETER_VALUE"), ValueError("it is no model")])
+def test_what_has_a_reason_does_not_pass(error):
+    assert not may_pass(error)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("kind", ["create", "metrics", "status"])
+def test_a_server_that_fails_for_a_moment_is_told_all_the_same(
+    store, tmp_path, client, monkeypatch, kind, record_property
+):
+    """Whichever entry meets the failure: none of it is lost, and the run is ended."""
+    monkeypatch.setattr("kdflow.tracking.outbox.BREATH", 0.01)
+    record_property("faults", 1)
+    failures = [outcome(500), outcome(500)]
+    tell = delivery._DELIVERIES[kind]
+
+    def failing(entry, journal):
+        if failures:
+            raise failures.pop()
+        tell(entry, journal)
+
+    monkeypatch.setitem(delivery._DELIVERIES, kind, failing)
+    told = Outbox(Journal.begin(tmp_path, "teacher", {"store": os.environ["MLFLOW_TRACKING_URI"]}))
+    run = Run(told, "teacher", "teacher")
+    run.metrics({"train/loss": 1.0}, step=1)
+    run.close("KILLED")
+    assert told.settle(within=5)
+    stored = client.get_run(run.id)
+    assert (stored.info.status, stored.data.metrics) == ("KILLED", {"train/loss": 1.0})
+
+
+@pytest.mark.fault
+def test_a_run_that_was_deleted_is_not_made_again_when_all_is_told_again(begun, client, record_property):
+    told, run = begun
+    record_property("faults", 1)
+    run.close("FINISHED")
+    told.require_told()
+    client.delete_run(run.id)
+    told.journal.refused[0] = "as if its teacher were not told yet"
+    refused(told, "the run is deleted; restore it with `mlflow runs restore")
+    experiment = client.get_run(run.id).info.experiment_id
+    assert client.search_runs([experiment]) == []
+    client.restore_run(run.id)
+    assert mended(told).ids == {told.journal.key: run.id}
 
 
 @pytest.mark.fault

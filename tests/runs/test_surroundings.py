@@ -12,7 +12,7 @@ from kdflow.errors import TrackingError
 from kdflow.journal import Journal
 from kdflow.tracking import Outbox, Run, Surroundings
 from kdflow.upkeep import run_sync
-from tests.runs.conftest import student_config
+from tests.runs.conftest import student_config, study_config
 
 GIVEN = texts(student_config(alpha=0.5, knobs="", dataset="digits"))
 PROJECT = {"mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "student"}
@@ -265,6 +265,31 @@ def test_in_python_a_run_is_nested_in_the_active_one_when_asked(client, tmp_path
     assert [one.get("mlflow.parentRunId") for one in tags] == [mine.info.run_id, None, None]
     assert client.get_run(nested.run_id).info.experiment_id == mine.info.experiment_id
     assert client.get_run(mine.info.run_id).data.metrics == {}
+
+
+def test_all_of_a_study_is_in_the_experiment_of_the_run_that_it_is_nested_in(client, tmp_path, small_data):
+    import mlflow
+
+    from kdflow.study import run_study
+
+    theirs = client.create_experiment("theirs")
+    config = study_config(runs_dir=str(tmp_path), alphas=1, teacher_epochs=1, student_epochs=1)
+    with mlflow.start_run(experiment_id=theirs):
+        run_study(config, nested=True)
+    (study,) = client.search_runs([theirs], "tags.`kdflow.role` = 'study'")
+    inside = client.search_runs([theirs], f"tags.`mlflow.parentRunId` = '{study.info.run_id}'")
+    assert {run.data.tags["kdflow.role"] for run in inside} == {"teacher", "student", "compare"}
+
+
+def test_the_place_of_artifacts_is_asked_of_the_experiment_that_the_run_will_be_in(client, tmp_path, monkeypatch):
+    from kdflow.tracking import require_ready
+
+    (tmp_path / "in the way").write_text("a file")
+    theirs = client.create_experiment("unwritable", f"{tmp_path / 'in the way'}/artifacts")
+    run_id = client.create_run(theirs).info.run_id
+    require_ready()
+    with pytest.raises(TrackingError, match="artifacts of experiment 'unwritable' cannot be written"):
+        require_ready(named=run_id)
 
 
 def test_a_run_that_goes_on_leaves_runs_alone_that_were_not_made_for_this(
