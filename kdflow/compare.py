@@ -9,7 +9,7 @@ from pathlib import Path
 from kdflow import report
 from kdflow.config import CompareConfig, StudentConfig, options
 from kdflow.console import console, say
-from kdflow.data import short_name
+from kdflow.data import lasting_name, short_name
 from kdflow.distillers import distillers
 from kdflow.errors import KdflowError, TeacherError, UsageError
 from kdflow.journal import DIVERGED, Journal
@@ -52,8 +52,8 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
     unusable = {record.run_id: reason for record in records if (reason := _unusable(record))}
     finished = [record for record in records if record.run_id not in unusable]
     left_out = Counter(unusable.values()) + Counter({"deleted": runs.deleted("teacher", "student")})
-    dataset = config.dataset and short_name(config.dataset)
-    wanted = [record for record in finished if dataset in ("", record.tags["kdflow.data"])]
+    dataset = config.dataset
+    wanted = [record for record in finished if not dataset or _is_of(record, dataset)]
     if not wanted:
         known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished})) or "nothing yet"
         raise KdflowError(
@@ -198,6 +198,14 @@ def _varying(students: list[Record]) -> list[str]:
     settings = [dict(_settings(record, without=SHOWN | _without_effect(record))) for record in students]
     names = sorted({name for one in settings for name in one})
     return [name for name in names if len({one[name] for one in settings if name in one}) > 1]
+
+
+def _is_of(record: Record, dataset: str) -> bool:
+    """Whether a run is on the data set that is asked for; of a folder, not one that another of its name is on."""
+    place = lasting_name(dataset)
+    theirs = record.tags.get("kdflow.dataset", place)
+    elsewhere = place != dataset and theirs != place and Path(theirs).is_dir()
+    return record.tags["kdflow.data"] == short_name(dataset) and not elsewhere
 
 
 def _unusable(record: Record) -> str | None:

@@ -1,4 +1,4 @@
-"""A sqlite store that was moved: MLflow notes whole paths of artifacts, which then are not where it says."""
+"""A sqlite store that was moved, or copied with its project: MLflow notes whole paths of its artifacts."""
 
 import os
 import shutil
@@ -46,7 +46,9 @@ class Relocated:
 
 
 def moved(file: Path, places: Places = EVERYWHERE) -> dict[str, str]:
-    """Addresses of artifacts that are not there but, by the same relative path, beside the database; with where.
+    """Addresses of artifacts that are elsewhere and, by the same relative path, beside the database; with where.
+
+    They are of the folder that the store was moved away from, or copied from; what is nowhere else stays.
 
     Args:
         file: The database; without one nothing has moved.
@@ -59,7 +61,7 @@ def moved(file: Path, places: Places = EVERYWHERE) -> dict[str, str]:
         return {}
     file = file.resolve()
     with _opened(f"{file.as_uri()}?mode=ro") as store:
-        return _moved(store, places, file.parent)
+        return _moved(store, places, file)
 
 
 def relocate(file: Path) -> Relocated | None:
@@ -73,7 +75,7 @@ def relocate(file: Path) -> Relocated | None:
     file = file.resolve()
     with _opened(file.as_uri()) as store:
         store.execute("BEGIN IMMEDIATE")
-        found = _moved(store, EVERYWHERE, file.parent)
+        found = _moved(store, EVERYWHERE, file)
         if not found:
             return None
         backup = _copied(file)
@@ -98,18 +100,38 @@ def _opened(address: str) -> Iterator[sqlite3.Connection]:
 
 def is_missing(address: str) -> bool:
     """Whether an address means a folder of this machine that is not there."""
-    return address.startswith(("/", "file:")) and not os.path.exists(_path(address))
+    return _is_local(address) and not os.path.exists(_path(address))
 
 
-def _moved(store: sqlite3.Connection, places: Places, here: Path) -> dict[str, str]:
-    missing = {address: _path(address) for address in _addresses(store, places) if is_missing(address)}
-    found = {address: new for address, path in missing.items() if (new := _beside(path, here))}
-    roots = {_root(missing[address], new, here) for address, new in found.items()}
+def _moved(store: sqlite3.Connection, places: Places, file: Path) -> dict[str, str]:
+    here, found, missing = file.parent, {}, {}
+    for address in filter(_is_local, _addresses(store, places)):
+        path = _path(address)
+        new = _beside(path, here)
+        if is_missing(address):
+            missing[address] = path
+        elif not (new and _is_copied(file, _root(path, new, here))):
+            continue
+        if new:
+            found[address] = new
+    roots = {_root(_path(address), new, here) for address, new in found.items()}
     for address, path in missing.items():  # where nothing was written yet: with all else that was in the folder
         root = next((root for root in roots if path.is_relative_to(root)), None)
-        if root and address not in found and not os.path.exists(root / path.relative_to(root).parts[0]):
+        if root is None or address in found:
+            continue
+        if _is_copied(file, root) or not os.path.exists(root / path.relative_to(root).parts[0]):
             found[address] = here / path.relative_to(root)
     return {old: new.as_uri() if old.startswith("file:") else str(new) for old, new in found.items()}
+
+
+def _is_copied(file: Path, root: Path) -> bool:
+    """Whether a database is a copy of one that still is where its addresses say, in the folder that was copied."""
+    original = root / file.name
+    return original.exists() and not original.samefile(file)
+
+
+def _is_local(address: str) -> bool:
+    return address.startswith(("/", "file:"))
 
 
 def _addresses(store: sqlite3.Connection, places: Places) -> Iterator[str]:

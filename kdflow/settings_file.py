@@ -7,7 +7,7 @@ import yaml
 
 from kdflow.config import Checked, logged, named_otherwise, options
 from kdflow.errors import UsageError
-from kdflow.options import flag
+from kdflow.options import Value, flag
 
 LARGEST = 1 << 20
 """Bytes: a file of options has a page."""
@@ -35,7 +35,7 @@ def read(path: str, config: Checked) -> dict[str, object]:
         raise UsageError(f"--config {path}: {error}") from None
 
 
-def text(command: str, config: Checked, **settled: str) -> str:
+def text(command: str, config: Checked, **settled: Value) -> str:
     """The file that starts the same run again.
 
     Args:

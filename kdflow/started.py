@@ -68,7 +68,7 @@ class Session(Generic[Config]):
         teaching = teacher.find(meant, self.data, runs)
         said = teacher.described(teaching.run_id, runs)
         preflight.require_teaching(teaching.model.model, config, f"teacher {said}")
-        say(f"teacher: {said}")
+        say(f"teacher: {said}", vital=True)
         return teaching
 
     @contextmanager

@@ -54,7 +54,7 @@ def require_same_options(journal: Journal, config: Config) -> None:
         UsageError: an option differs.
     """
     specs, theirs = options(config), dict(journal.started["config"])
-    found = journal.started["teacher"]
+    found = journal.started.get("teacher", "")
     if found and flat(config).get("teacher") in (found, journal.id_for(journal.folder.parent, found)):
         theirs["teacher"] = show(flat(config)["teacher"])  # it was left open, and this is what was found
     differing = [

@@ -19,7 +19,7 @@ from kdflow.console import say
 from kdflow.data import Dataset, lasting_name
 from kdflow.errors import TrackingError
 from kdflow.models.frozen import Frozen
-from kdflow.options import flag, show
+from kdflow.options import Value, flag, show
 from kdflow.params import params
 from kdflow.project import typed
 from kdflow.results import Trained
@@ -96,9 +96,9 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
         described = params(config, teacher=known.run_id if known else "") | runtime.settled
         study.params({name: value for name, value in described.items() if not (known and name in TEACHER_OPTIONS)})
         study.dataset(data)
-        found = {"teacher": known.run_id} if known else {}
-        again = settings_file.text("study", config, dataset=lasting_name(config.data.dataset), **found)
-        study.text(again, "config.yaml")
+        settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
+        settled |= {"teacher": known.run_id} if known else {}
+        study.text(settings_file.text("study", config, **settled), "config.yaml")
         teacher = known or _as_teacher(*run_cohort(plans, data, config.teacher_recipe, runtime, outbox, parent=study))
         run_cohort(students, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
         outbox.settle()

@@ -21,6 +21,7 @@ from kdflow.evaluate import final_scores
 from kdflow.journal import DIVERGED
 from kdflow.models import cost
 from kdflow.models.servable import Servable
+from kdflow.options import Value
 from kdflow.params import params, version_tags
 from kdflow.progress import TrainingProgress
 from kdflow.results import Trained
@@ -92,7 +93,8 @@ def run_cohort(
 def _open_run(
     plan: Plan, data: Dataset, runtime: Runtime, outbox: Outbox, teacher: Teacher | None, parent: Run | None
 ) -> Run:
-    tags = data_tags(data) | settled_tags(runtime) | {"kdflow.validation": data.validation}
+    tags = data_tags(data) | settled_tags(runtime)
+    tags |= {"kdflow.validation": data.validation, "kdflow.dataset": lasting_name(data.source)}
     if teacher and plan.member.alpha < 1:
         tags["kdflow.teacher_run_id"] = teacher.run_id
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
@@ -104,8 +106,9 @@ def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Te
     model = plan.member.model
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
-    found = {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
-    run.text(settings_file.text(plan.role, plan.config, dataset=lasting_name(data.source), **found), "config.yaml")
+    settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
+    settled |= {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
+    run.text(settings_file.text(plan.role, plan.config, **settled), "config.yaml")
 
 
 def _train(

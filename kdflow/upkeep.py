@@ -62,9 +62,9 @@ def _in_order_of_reference(journals: list[Journal]) -> list[Journal]:
 def _tell(journal: Journal, experiment: str) -> None:
     from kdflow import tracking
 
-    tracking.require_same_store(journal.ids.values(), journal.started["store"])
     if experiment:
         _move(journal, experiment)
+    tracking.require_same_store(journal.ids.values(), journal.started["store"])
     try:
         tracking.Outbox(journal).require_told()
     finally:
@@ -149,7 +149,7 @@ def _tell_moved() -> None:
     file = _sqlite_file()
     if moved := relocation.moved(file) if file else {}:
         old, new = next(iter(moved.items()))
-        say(f"The store was moved: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
+        say(f"The store was moved or copied: {len(moved)} places such as {old} are now as {new}; {relocation.MEND}")
 
 
 def _relocate() -> None:

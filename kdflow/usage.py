@@ -18,7 +18,7 @@ def debug_flag() -> click.Option:
 
 def quiet_flag() -> click.Option:
     """Stands after the name of a command that takes its time; `kdflow.cli` reads it from the whole line."""
-    text = "Say only warnings, errors, the final table and where the results are."
+    text = "Say only warnings, errors, which teacher, the final table and where the results are."
     return click.Option(["--quiet"], is_flag=True, expose_value=False, help=text)
 
 

@@ -105,7 +105,8 @@ def require_artifacts_in_place() -> None:
     file = sqlite_file()
     for old, new in (relocation.moved(file, relocation.EXPERIMENTS) if file else {}).items():
         raise TrackingError(
-            f"the store {redact(uri())} was moved: its artifacts are in {new}, not in {old}; {relocation.MEND}"
+            f"the store {redact(uri())} was moved or copied: its artifacts are in {new}, not in {old}; "
+            f"{relocation.MEND}"
         )
 
 

@@ -40,7 +40,8 @@ def find_experiment(chosen: Mapping[str, str]) -> Experiment | None:
     found = _experiment(chosen) if file is None or file.exists() else None
     if found is None and "id" in chosen:
         raise Refused(
-            f"MLFLOW_EXPERIMENT_ID {chosen['id']!r}: there is no such experiment in {redact(uri())}; {_ANOTHER}"
+            f"MLFLOW_EXPERIMENT_ID {chosen['id']!r}: there is no such experiment in {redact(uri())}; give it "
+            "another id, or unset it (for what is kept: `kdflow sync --experiment NAME`)"
         )
     if found and (gone := deletion(found)):
         raise Refused(f"{gone}; {_ANOTHER}")

@@ -160,7 +160,10 @@ def _tell_move(name: str, old: Candidate, named: Mapping[str, Candidate]) -> Non
     pairs = zip(("data", "split"), old.data, new.data, strict=True)
     changed = " and ".join(f"{what} {before[:8]} to {after[:8]}" for what, before, after in pairs if before != after)
     stays = f"; version {kept.version}, the best on the former, is @{old.own_alias}" if kept else ""
-    say(f"models:/{name}@{CHAMPION} is version {new.version} now, as the newest run went from {changed}{stays}")
+    say(
+        f"models:/{name}@{CHAMPION} is version {new.version} now, as the newest run went from {changed}{stays}",
+        vital=True,
+    )
 
 
 def _val_accuracy(version: ModelVersion) -> float:

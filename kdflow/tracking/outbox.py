@@ -1,5 +1,6 @@
 """What waits to be told to the store. Training never waits long for it, and never ends because of it."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from kdflow.project import typed
 from kdflow.text import redact
 from kdflow.tracking.delivery import deliver, reason_of
 from kdflow.tracking.refusals import is_refusal, may_pass
-from kdflow.tracking.store import addressed, bounded, failure, impatient, require_unlocked, uri
+from kdflow.tracking.store import addressed, bounded, failure, impatient, quieted, require_unlocked, uri
 from kdflow.tracking.surroundings import Surroundings
 
 EPOCH_PATIENCE = 5.0
@@ -117,7 +118,7 @@ class Outbox:
     def _attempt(self, until: float, *, hurried: bool) -> bool:
         """Tells the store what it does not have yet, one by one until then; gives whether nothing went wrong."""
         try:
-            with _impatient() if hurried else bounded(), addressed():
+            with _impatient() if hurried else bounded(), addressed(), quieted(logging.CRITICAL):  # it is told below
                 while self.journal.untold and time.monotonic() < until:
                     self._tell_one()
         except Exception as error:  # whatever the store, its clients or a model's export run into, training goes on

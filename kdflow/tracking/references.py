@@ -66,7 +66,7 @@ class Reference:
             TeacherError: there are several.
         """
         if len(self.run) < SHORTEST:
-            return None
+            raise self.refused(f"give a whole run id, or at least its first {SHORTEST} characters")
         found = [record for record in records if record.run_id.startswith(self.run)]
         if len(found) > 1:
             listed = ", ".join(f"{one.run_id} ({one.tags['kdflow.role']})" for one in found[:LISTED])

@@ -19,7 +19,7 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from kdflow.errors import KdflowError, TrackingError
 from kdflow.text import redact
@@ -58,11 +58,17 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+def _database_error(error: Exception) -> BaseException:
+    """What the database itself said, which MLflow and sqlalchemy wrap in their own words."""
+    inner = error.__cause__ or error.__context__ if isinstance(error, MlflowException) else error
+    return inner.orig or error if isinstance(inner, DBAPIError) else error
+
+
 def failure(error: Exception) -> str:
     """One line on what the store said; of a request that failed, the cause."""
     if not isinstance(error, (*TROUBLE, KdflowError)):
         return redact(f"{type(error).__name__}: {error}".partition("\n")[0])
-    said, _, cause = str(error).partition("\n")[0].partition(" (Caused by ")
+    said, _, cause = str(_database_error(error)).partition("\n")[0].partition(" (Caused by ")
     return redact(cause.rpartition("): ")[2].rstrip("\"')") or said)
 
 
@@ -80,11 +86,17 @@ def require_same_store(run_ids: Collection[str], begun_in: str) -> None:
     if not run_ids or any(_knows(run_id) for run_id in run_ids):
         return
     if (ours := redact(uri())) in (begun_in, redact(_plain(begun_in))):
-        raise TrackingError(f"{ours} is not what it was begun in: its runs are gone from there; begin a new run")
+        raise TrackingError(
+            f"{ours} is not what it was begun in: its runs are gone from there; what is kept "
+            "can be told anew with `kdflow sync --experiment NAME`"
+        )
     raise TrackingError(f"it was begun in {begun_in}, this is {ours}: set MLFLOW_TRACKING_URI to that")
 
 
 def _knows(run_id: str) -> bool:
+    file = sqlite_file()
+    if file and not file.exists():  # which asking would make
+        return False
     try:
         client().get_run(run_id)
     except MlflowException as error:
@@ -151,16 +163,16 @@ def sqlite_file() -> Path | None:
 
 
 @contextmanager
-def quieted() -> Iterator[None]:
-    """Within this, MLflow says no more than its errors."""
+def quieted(level: int = logging.ERROR) -> Iterator[None]:
+    """Within this, MLflow says no more than its errors, or nothing of less weight than another level."""
     levels = [logger.level for logger in _LOGGERS]
     for logger in _LOGGERS:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(level)
     try:
         yield
     finally:
-        for logger, level in zip(_LOGGERS, levels, strict=True):
-            logger.setLevel(level)
+        for logger, before in zip(_LOGGERS, levels, strict=True):
+            logger.setLevel(before)
 
 
 def client() -> MlflowClient:

@@ -268,3 +268,22 @@ def test_runs_that_log_no_settings_without_effect_are_compared_with_those_that_d
         "Left out: 1 run without all epochs, figures and settings.",
         "Left out: 2 runs older than a run with the same settings.",
     ]
+
+
+def test_a_folder_is_not_taken_for_another_of_its_name(find, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("pets/data", "fruit/data"):
+        (tmp_path / place).mkdir(parents=True)
+    data = DATA | {"kdflow.data": "data"}
+    pets, fruit = ({"kdflow.dataset": str(tmp_path / name / "data")} for name in ("pets", "fruit"))
+    runs = [
+        student("a", "0", tags=data | pets),
+        teacher(tags={"kdflow.role": "teacher", **data, **pets}),
+        student("b", "1", tags=data | fruit | {"kdflow.data_digest": "f"}),
+    ]
+    assert names(find(*runs, dataset="fruit/data")) == ["b"]
+    assert names(find(*runs, dataset="data")) == ["t", "a"], "by the name alone it is that of the newest run"
+    (tmp_path / "fruit" / "data").rename(tmp_path / "data")
+    assert names(find(runs[2], dataset="data")) == ["b"], "a folder that was moved"
+    with pytest.raises(KdflowError, match="no finished training run on fruit/data"):
+        find(*runs[:2], dataset="fruit/data")

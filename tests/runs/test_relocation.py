@@ -126,11 +126,28 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
     assert len(list(moved.glob("*.backup"))) == 1
 
 
-def test_what_still_lies_where_the_store_says_stays_there(first, tmp_path):
+def test_a_copy_of_a_project_gets_artifacts_of_its_own(first, tmp_path, monkeypatch):
+    """It would otherwise read those of the original, and write beside them."""
     from kdflow.relocation import relocate
+    from kdflow.tracking import require_artifacts_in_place
 
-    shutil.copytree(first[0], tmp_path / "copy")
-    assert relocate(tmp_path / "copy" / "mlflow.db") is None
+    old, copy = first[0], tmp_path / "copy"
+    shutil.copytree(old, copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy / 'mlflow.db'}")
+    with pytest.raises(TrackingError, match=r"was moved or copied.*kdflow doctor --relocate"):
+        require_artifacts_in_place()
+    assert relocate(copy / "mlflow.db").new == copy
+    assert not [line for line in dump(copy / "mlflow.db") if f"{old}/" in line]
+    require_artifacts_in_place()
+    assert relocate(copy / "mlflow.db") is None
+
+
+def test_one_project_under_two_names_is_no_copy(first, tmp_path, monkeypatch):
+    from kdflow.relocation import moved
+
+    (tmp_path / "link").symlink_to(first[0])
+    assert moved(tmp_path / "link" / "mlflow.db") == {}
+    assert moved(first[0] / "mlflow.db") == {}
 
 
 def test_a_server_is_left_to_those_who_run_it(monkeypatch, tmp_path):

@@ -46,7 +46,8 @@ def test_each_run_of_a_study_can_be_run_again_from_its_own_file_to_equal_weights
     for role, run_id in (("teacher", teacher.run_id), ("student", student.run_id)):
         path = client.download_artifacts(run_id, "config.yaml", str(tmp_path))
         said = commands(role, "--config", path, "--runs-dir", str(tmp_path / role), "--quiet", *READ)
-        (line,) = said.splitlines()
+        *before, line = said.splitlines()
+        assert [one.partition(":")[0] for one in before] == ["teacher"] * (role == "student")
         assert line.startswith(f"{client.get_run(run_id).info.run_name}: test accuracy ")
         (again,) = client.search_runs(
             [client.get_run(run_id).info.experiment_id],
