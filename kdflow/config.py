@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kdflow.errors import UsageError
+from kdflow.errors import UsageError, raise_all
 from kdflow.options import Option, Value, flag, option, show
 from kdflow.suggestions import close, variants
 
@@ -314,13 +314,18 @@ def configure(config: AnyConfig, /, **values: object) -> AnyConfig:
     """A copy of the config with some options set, by flat name, from text or typed values.
 
     Raises:
-        UsageError: an option is unknown or has a value that it cannot have.
+        UsageError: an option is unknown or has a value that it cannot have; `Problems` if several are wrong.
     """
     known = options(config)
-    for name in values:
-        if name not in known:
-            raise UsageError(f"there is no option {name!r}: {named_otherwise(name, config)}")
-    checked = {name: known[name].read(flag(name), raw) for name, raw in values.items()}
+    checked, problems = {}, []
+    for name, raw in values.items():
+        try:
+            if name not in known:
+                raise UsageError(f"there is no option {name!r}: {named_otherwise(name, config)}")
+            checked[name] = known[name].read(flag(name), raw)
+        except UsageError as error:
+            problems.append(error)
+    raise_all(problems)
     return _with(config, checked, prefix="")
 
 

@@ -32,6 +32,14 @@ class Problems(KdflowError):
         self.exit_code = errors[0].exit_code
 
 
+def raise_all(errors: Sequence[KdflowError]) -> None:
+    """Raises what is wrong, if anything is: the one error, or `Problems` of several."""
+    if len(errors) > 1:
+        raise Problems(errors)
+    for error in errors:
+        raise error
+
+
 class DataError(KdflowError):
     """A data set is missing, damaged or not what it should be."""
 

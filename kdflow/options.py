@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +147,8 @@ def _read_float(raw: object) -> float:
 
 def _read_text(raw: object) -> str:
     text = os.fspath(raw) if isinstance(raw, os.PathLike) else raw
+    if isinstance(raw, Mapping):  # knobs, from a notebook
+        text = ",".join(f"{name}={value}" for name, value in raw.items())
     if not isinstance(text, str):
         raise TypeError(raw)
     text.encode()  # no store and no file takes a name that is no Unicode

@@ -7,7 +7,7 @@ from torch import nn
 
 from kdflow import distillers, models
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig
-from kdflow.errors import KdflowError, Problems, UsageError
+from kdflow.errors import KdflowError, UsageError, raise_all
 from kdflow.models.taps import Tapped
 
 CLASSES = 10
@@ -26,10 +26,7 @@ def require(*checks: Callable[[], object]) -> None:
             check()
         except KdflowError as error:
             problems.append(error)
-    if len(problems) > 1:
-        raise Problems(problems)
-    for problem in problems:
-        raise problem
+    raise_all(problems)
 
 
 def require_networks(config: TeacherConfig | StudentConfig | StudyConfig) -> None:

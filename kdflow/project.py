@@ -29,7 +29,7 @@ def how_to_go_on(kind: str, reference: str, runs_dir: str, *, here: str) -> str:
     said = f"{again} (or: {typed(here)})"
     if not Path(runs_dir).is_absolute() and _project.is_relative_to(Path(tempfile.gettempdir()).resolve()):
         said += (
-            f"; {_project / runs_dir} is in a temporary folder, as of every project that is run from a git address: "
+            f"; {_project / runs_dir} is in a temporary folder, as of a project that is run from a git address: "
             "to keep what is needed to go on, give `-P runs_dir=` a whole path"
         )
     return said

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from kdflow.config import Checked, logged, named_otherwise, options
-from kdflow.errors import UsageError
+from kdflow.errors import UsageError, raise_all
 from kdflow.options import Value, flag
 
 LARGEST = 1 << 20
@@ -21,18 +21,22 @@ def read(path: str, config: Checked) -> dict[str, object]:
         config: Whose options they are.
 
     Raises:
-        UsageError: it cannot be read, is no table of options, or holds one that there is not.
+        UsageError: it cannot be read, is no table of options, or holds one that there is not; `Problems` if several are
+            wrong.
     """
     content, known = _parsed(path), options(config)
     if not isinstance(content, dict):
         raise UsageError(f"--config {path}: give a table of options, a line `name: value` each")
-    for name in content:
-        if name not in known:
-            raise UsageError(f"--config {path}: there is no option {name!r}: {named_otherwise(str(name), config)}")
-    try:
-        return {name: known[name].read(flag(name), _single(name, value)) for name, value in content.items()}
-    except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from None
+    found, problems = {}, []
+    for name, value in content.items():
+        try:
+            if name not in known:
+                raise UsageError(f"there is no option {name!r}: {named_otherwise(str(name), config)}")
+            found[name] = known[name].read(flag(name), _single(name, value))
+        except UsageError as error:
+            problems.append(UsageError(f"--config {path}: {error}"))
+    raise_all(problems)
+    return found
 
 
 def text(command: str, config: Checked, **settled: Value) -> str:

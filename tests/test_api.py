@@ -78,6 +78,11 @@ def test_a_wrong_option_is_an_error_of_kdflow_with_the_words_of_the_command_line
     assert isinstance(caught.value, UsageError)
 
 
+def test_knobs_may_be_a_mapping(seen: list[Any]) -> None:
+    kdflow.run_student(distiller="rkd", knobs={"distance": 25, "angle": 0.5})
+    assert seen == [configure(StudentConfig(), distiller="rkd", knobs="distance=25,angle=0.5")]
+
+
 def test_an_option_that_a_study_has_twice_is_asked_back() -> None:
     with pytest.raises(UsageError, match=r"no option 'lr': .*did you mean teacher_lr or student_lr"):
         kdflow.run_study(lr=0.1)

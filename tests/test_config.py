@@ -22,7 +22,7 @@ from kdflow.config import (
     flat,
     options,
 )
-from kdflow.errors import UsageError
+from kdflow.errors import Problems, UsageError
 from kdflow.options import flag, show
 
 CONFIGS = [TeacherConfig(), StudentConfig(), StudyConfig(), CompareConfig()]
@@ -141,3 +141,11 @@ def test_a_student_of_labels_alone_is_trained_once_however_many_temperatures() -
 def _count(config: Any) -> int:
     values = [getattr(config, spec.name) for spec in fields(config)]
     return sum(_count(value) if is_dataclass(value) else 1 for value in values)
+
+
+def test_all_options_that_are_wrong_are_named_at_once():
+    with pytest.raises(Problems) as error:
+        configure(StudentConfig(), alpha=2, lr=-1, epochs="x", alhpa=1)
+    assert error.value.exit_code == UsageError.exit_code
+    said = str(error.value)
+    assert all(words in said for words in ("--alpha is '2'", "--lr is '-1'", "--epochs is 'x'", "no option 'alhpa'"))

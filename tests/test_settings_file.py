@@ -86,3 +86,13 @@ def test_what_is_no_table_of_options_is_refused_in_one_line(monkeypatch, capsys,
 def test_a_file_that_cannot_be_read_is_one_line(monkeypatch, capsys, tmp_path, name):
     code, error = run(monkeypatch, capsys, "study", "--config", f"{tmp_path}/{name}")
     assert (code, error.count("\n")) == (2, 1)
+
+
+def test_all_that_is_wrong_in_a_file_is_named_at_once(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text("alpah: 1\nlr: -1\n")
+    code, err = run(monkeypatch, capsys, "student", "--config", str(path))
+    assert code == 2
+    assert err.count("kdflow: error: ") == 2
+    assert "no option 'alpah'" in err
+    assert "--lr is '-1'" in err

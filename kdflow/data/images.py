@@ -17,8 +17,8 @@ from kdflow.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-DECODING = 2
-"""Raised whenever the same file gives other pixels than before, so that what was decoded before is not used."""
+DECODING = 3
+"""Raised when the same files give other pixels or names of classes than before: older caches are then not used."""
 
 # By EXIF orientation: how the pixels that a camera stored are turned to stand as it was held.
 _TURNS = {

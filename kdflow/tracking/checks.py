@@ -1,5 +1,6 @@
 """What is asked of the store before any work, so that nothing is trained in vain."""
 
+import os
 import re
 import sqlite3
 import tempfile
@@ -140,6 +141,9 @@ def _experiment(journal: Journal | None, named: str) -> dict[str, str]:
 
 
 def _ask() -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_NAME"):
+        if not _is_unicode(os.environ.get(name, "")):
+            raise TrackingError(f"{name} is {os.environ[name]!a}, which is no UTF-8: give it another value")
     file = sqlite_file()
     if file is not None:
         _require_writable(file)
@@ -150,6 +154,14 @@ def _ask() -> None:
             except MlflowException as error:
                 raise _explained(error) from error
             _require_logged_models()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_writable(file: Path) -> None:

@@ -306,3 +306,11 @@ def test_a_server_that_takes_no_artifacts_is_refused(answering, record_property,
     answering(lambda path: (status, b"no") if "mlflow-artifacts/" in path else known(path))
     record_property("faults", 1)
     refused(match)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"])
+def test_a_name_from_the_environment_that_is_no_utf8_is_refused_before_training(place, monkeypatch, variable):
+    monkeypatch.setenv(variable, "sqlite:///caf\udce9.db")
+    refused(rf"{variable} is 'sqlite:///caf.*udce9.db', which is no UTF-8")
+    assert list(place.iterdir()) == []
