@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from kdflow.console import leave_stdout
 from kdflow.errors import KdflowError, Problems, UnforeseenError
-from kdflow.stopping import Stopped
+from kdflow.stopping import Stopped, asked
 from kdflow.text import plain, redact
 
 LONGEST = 1000
@@ -37,6 +37,8 @@ def tell(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return fail(["interrupted"], code=128 + signal.SIGINT)
+    if isinstance(error, UnforeseenError) or not isinstance(error, KdflowError | Stopped):
+        error = asked() or error  # what a signal breaks off, such as an import, may make another error of it
     if not isinstance(error, KdflowError | Stopped):
         unforeseen = UnforeseenError(error)
         unforeseen.__cause__ = error

@@ -58,6 +58,11 @@ def check() -> None:
         raise Stopped(_noted)
 
 
+def asked() -> Stopped | None:
+    """What a signal has asked for, if one came."""
+    return None if _noted is None else Stopped(_noted)
+
+
 def _on_signal(signum: int, frame: FrameType | None) -> None:
     global _noted, _due
     if _noted is not None:

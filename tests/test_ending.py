@@ -8,6 +8,7 @@ import io
 import os
 import pwd
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -234,6 +235,19 @@ def test_a_working_directory_that_was_deleted_is_one_line(monkeypatch, capsys, c
             os.mkdir(folder)
     assert code == 2
     assert re.fullmatch(r"kdflow: error: the working directory is gone \(.*\): change to another one\n", err)
+
+
+def test_a_signal_of_which_an_import_makes_another_error_is_told_as_the_signal(monkeypatch, capsys):
+    from kdflow import stopping
+
+    def work(config):
+        stopping._noted = signal.SIGTERM
+        raise ImportError("numpy.core failed to import")
+
+    monkeypatch.setattr(stopping, "_noted", None)
+    monkeypatch.setattr(study, "run_compare", work)
+    code, _, err = run(monkeypatch, capsys, "compare")
+    assert (code, err) == (143, "kdflow: error: stopped by SIGTERM\n")
 
 
 @pytest.mark.fault
