@@ -30,9 +30,9 @@ study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100
 
 ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=5000
 	@store="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
-	case "$$store" in http:* | https:*) echo "The runs are on a server:"; exec $(BIN)/python -m kdflow.pages;; esac; \
+	case "$$store" in http:* | https:*) echo "The runs are on a server:"; exec $(BIN)/python -m kdflow.experiments.ui_links;; esac; \
 	echo "Starting MLflow on http://127.0.0.1:$(PORT) (this takes half a minute; Ctrl-C ends it). Then open"; \
-	KDFLOW_UI_URL="$${KDFLOW_UI_URL:-http://127.0.0.1:$(PORT)}" $(BIN)/python -m kdflow.pages; \
+	KDFLOW_UI_URL="$${KDFLOW_UI_URL:-http://127.0.0.1:$(PORT)}" $(BIN)/python -m kdflow.experiments.ui_links; \
 	MLFLOW_BACKEND_STORE_URI="$$store" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" --default-artifact-root "$(CURDIR)/mlruns"
@@ -65,7 +65,7 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
 
 catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change to data sets, models or distillers
-	@$(BIN)/python -c 'from kdflow.catalogue import keep; keep()'
+	@$(BIN)/python -c 'from kdflow.experiments.catalogue import keep; keep()'
 
 # Without --strict, packages that the advisories could not be asked about would count as sound.
 audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here

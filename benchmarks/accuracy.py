@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from kdflow import process
-from kdflow.errors import KdflowError
+from kdflow.common import process
+from kdflow.common.errors import KdflowError
 
 
 @click.command()

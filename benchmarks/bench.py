@@ -21,9 +21,9 @@ from measuring.context import Bench
 from measuring.worker import WorkerFailed
 from sections import epochs, exact, floor, growth, likeness, startup, study, tracking
 
+from kdflow.common.errors import KdflowError
 from kdflow.config import STUDENT_RECIPE, DataConfig
 from kdflow.data import Dataset, load
-from kdflow.errors import KdflowError
 
 SECTIONS = {
     "epochs": epochs.against_others,

@@ -13,12 +13,12 @@ from dataclasses import replace
 import click
 
 from kdflow import distillers, models
-from kdflow.cohort import Member
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
 from kdflow.data import Dataset, load
-from kdflow.models.frozen import Frozen
-from kdflow.runtime import Runtime, resolve
-from kdflow.train import fit
+from kdflow.device.runtime import Runtime, resolve
+from kdflow.teachers.frozen import Frozen
+from kdflow.training.cohort import Member
+from kdflow.training.loop import fit
 
 ALPHAS = (1.0, 0.5, 0.0)
 

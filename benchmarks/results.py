@@ -8,13 +8,13 @@ from collections import defaultdict
 
 import click
 
-from kdflow import compare
+from kdflow.analysis import selection
+from kdflow.analysis.comparison import Comparison, Row
 from kdflow.config import CompareConfig, StudyConfig, configure
-from kdflow.options import show
-from kdflow.params import params
-from kdflow.rows import Comparison, Row
-from kdflow.study import run_study
-from kdflow.tracking import InStore
+from kdflow.config.option import show
+from kdflow.experiments.study import run_study
+from kdflow.tracking.store_runs import InStore
+from kdflow.training.params import params
 
 
 @click.command()
@@ -54,7 +54,7 @@ def _finished_study(config: StudyConfig) -> Comparison | None:
     for study in InStore().runs("study"):
         if study.status == "FINISHED" and settings.items() <= study.params.items():
             children = [run for run in InStore().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
-            return compare.find(CompareConfig(teacher=children[0].run_id), InStore())
+            return selection.find(CompareConfig(teacher=children[0].run_id), InStore())
     return None
 
 

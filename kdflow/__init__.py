@@ -12,7 +12,7 @@ comparison. `cli` is the same from a shell, and the functions below are the same
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kdflow.errors import KdflowError
+from kdflow.common.errors import KdflowError
 
 if TYPE_CHECKING:
     from kdflow.api import run_compare, run_student, run_study, run_teacher

@@ -1,6 +1,6 @@
 """`python -m kdflow` is `kdflow`."""
 
-from kdflow.cli import main
+from kdflow.cli.main import main
 
 if __name__ == "__main__":
     main()

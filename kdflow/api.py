@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kdflow import files, process
+from kdflow.common import files, process
 from kdflow.config import AnyConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, options
 
 if TYPE_CHECKING:
-    from kdflow.results import Trained
-    from kdflow.rows import Comparison
+    from kdflow.analysis.comparison import Comparison
+    from kdflow.experiments.results import Trained
 
 NESTED = "With nested=True its run is nested in the active run of MLflow, as `mlflow.start_run(nested=True)` does it."
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -66,11 +66,12 @@ def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -
     said = {name: value for name, value in given.items() if value is not None}
     checked = configure(config, **said)
     with process.lent():
-        from kdflow import study, tracking
-        from kdflow.runtime import threads_as_before
-        from kdflow.stopped import options_of_stopped_run
+        from kdflow.device.runtime import threads_as_before
+        from kdflow.experiments import study
+        from kdflow.experiments.stopped_run import options_of_stopped_run
+        from kdflow.tracking.client import quieted
 
         if said.get("resume"):
             checked = options_of_stopped_run(kind, config, said)
-        with tracking.quieted(), threads_as_before():
+        with quieted(), threads_as_before():
             return getattr(study, f"run_{kind}")(checked, nested=nested)

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from kdflow.rows import Comparison, Row
-from kdflow.terminal import Shown
+from kdflow.analysis.comparison import Comparison, Row
+from kdflow.reports.terminal import Shown
 
 HISTORY = {
     "train/loss": [2.0, 1.5],

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from kdflow.data import Dataset
     from kdflow.data.base import Split
-    from kdflow.models.frozen import Frozen
-    from kdflow.runtime import Runtime
+    from kdflow.device.runtime import Runtime
+    from kdflow.teachers.frozen import Frozen
 
 CLASSES = ("red", "green", "blue", "dark")
 
@@ -51,7 +51,7 @@ def runtime() -> Iterator[Runtime]:
     """CPU, float32, one thread: the setting in which results are promised bit for bit."""
     import torch
 
-    from kdflow.runtime import Runtime
+    from kdflow.device.runtime import Runtime
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -80,7 +80,8 @@ def colours() -> Callable[[int, int], Split]:
 @pytest.fixture(scope="session")
 def data(colours: Callable[[int, int], Split]) -> Dataset:
     """Four classes, 64 training, 16 validation and 16 test images."""
-    from kdflow.data import Dataset, channel_statistics
+    from kdflow.data import Dataset
+    from kdflow.data.dataset import channel_statistics
 
     train, val, test = colours(64, 1), colours(16, 2), colours(16, 3)
     mean, std = channel_statistics(train.images)
@@ -113,7 +114,7 @@ def tiny() -> Callable[..., nn.Module]:
 @pytest.fixture
 def teacher(tiny: Callable[..., nn.Module]) -> Frozen:
     """Untrained, wider than the student, with dropout."""
-    from kdflow.models.frozen import Frozen
+    from kdflow.teachers.frozen import Frozen
 
     return Frozen(tiny(100, dropout=0.5, width=12))
 

@@ -27,9 +27,10 @@ class Fault:
     def __init__(self, patch: pytest.MonkeyPatch, when: Callable, strike: Callable | None = None) -> None:
         from mlflow import MlflowClient
 
-        from kdflow import checkpoint, weights
-        from kdflow.journal import Journal
+        from kdflow.journal.journal import Journal
+        from kdflow.models import weights
         from kdflow.tracking import outbox
+        from kdflow.training import checkpoint
 
         self.moments, self.struck, self._when, self._strike = 0, "", when, strike
         for owner, name in [(Journal, "_keep"), (Journal, "mark_delivered"), (outbox, "deliver")]:
@@ -57,15 +58,15 @@ class Fault:
 
 def interrupted(action: Callable, when: Callable, strike: Callable | None = None) -> Fault:
     """Runs something to the moment at which it is struck."""
-    from kdflow import stopping
+    from kdflow.common import signals
 
     with pytest.MonkeyPatch.context() as patch:
         fault = Fault(patch, when, strike)
         try:
             action()
-        except (Dead, stopping.Stopped, KeyboardInterrupt, RuntimeError):
+        except (Dead, signals.Stopped, KeyboardInterrupt, RuntimeError):
             assert fault.struck
-    stopping._noted = None
+    signals._noted = None
     return fault
 
 
@@ -93,7 +94,7 @@ def telling(kind: str, run: str) -> Callable:
 
 
 def kept_run(runs_dir: Path) -> str:
-    from kdflow.journal import Journal
+    from kdflow.journal.journal import Journal
 
     (journal,) = Journal.every(runs_dir)
     return journal.id

@@ -38,7 +38,7 @@ def story(client: MlflowClient, run_id: str) -> dict[str, Any]:
 
 def weights(client: MlflowClient, run_id: str) -> dict[str, Any]:
     """The weights that a run gave to the store."""
-    from kdflow.weights import read_weights
+    from kdflow.models.weights import read_weights
 
     with TemporaryDirectory() as folder:
         return read_weights(Path(client.download_artifacts(run_id, "weights", folder)))

@@ -1,6 +1,6 @@
 """The functions of `import kdflow`: what they take, what they leave alone, what a notebook shows of their results.
 
-That they train is in tests/runs; a real notebook is not covered: open one and look.
+That they train is in tests/experiments; a real notebook is not covered: open one and look.
 """
 
 import inspect
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import kdflow
+from kdflow.common.errors import UsageError
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
-from kdflow.errors import UsageError
 from tests.comparisons import STUDY, TEACHER
-from tests.test_escaping import for_names, named
-from tests.test_page import OURS, Read
+from tests.reports.test_escaping import for_names, named
+from tests.reports.test_html_page import OURS, Read
 
 CONFIGS: dict[str, Any] = {
     "teacher": TeacherConfig(),
@@ -32,7 +32,7 @@ every_kind = pytest.mark.parametrize("kind", CONFIGS)
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The configs that reach the commands, which do nothing else here."""
-    from kdflow import study
+    from kdflow.experiments import study
 
     configs: list[Any] = []
     for kind in CONFIGS:
@@ -91,7 +91,7 @@ def test_an_option_that_a_study_has_twice_is_asked_back() -> None:
 def test_for_the_time_of_a_call_mlflow_is_quiet_and_impatient_and_afterwards_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from kdflow import study
+    from kdflow.experiments import study
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
@@ -145,7 +145,7 @@ def test_a_name_stays_text_in_a_notebook(name: str) -> None:
 def test_a_notebook_shows_a_trained_model_with_its_accuracies() -> None:
     from torch import nn
 
-    from kdflow.results import Trained
+    from kdflow.experiments.results import Trained
 
     scores = {f"final/{split}_accuracy": 0.5 for split in ("train", "val", "test")} | {"final/test_loss": 1.5}
     trained = Trained(TEACHER.run_id, nn.Identity(), "models:/<x>/1", scores, "cropped")

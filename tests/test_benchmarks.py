@@ -15,14 +15,14 @@ import torch
 from torch import nn
 
 from kdflow import distillers
-from kdflow.cohort import Member, MemberTrainer, teacher_taps
 from kdflow.config import Recipe
 from kdflow.data import Dataset
-from kdflow.models.frozen import Frozen
-from kdflow.runtime import Runtime
-from kdflow.taught import SharedTeacher
+from kdflow.device.runtime import Runtime
+from kdflow.teachers.frozen import Frozen
+from kdflow.teachers.shared import SharedTeacher
+from kdflow.training.cohort import Member, MemberTrainer, teacher_taps
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 RECIPE = Recipe(lr=0.05, clip_norm=0.5, weight_decay=1e-2)  # the norm is clipped and the decay felt
 
 

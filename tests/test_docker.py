@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kdflow import started, tracking
+from kdflow.common.errors import TrackingError
 from kdflow.config import TeacherConfig
-from kdflow.errors import TrackingError
+from kdflow.experiments import session
+from kdflow.tracking.container import require_whole_store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -134,13 +135,13 @@ def test_a_local_store_as_a_container_sees_it_is_refused_before_training(
     _, inside = get_docker_tracking_cmd_and_envs(address)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", inside["MLFLOW_TRACKING_URI"])
     with pytest.raises(TrackingError, match=r"use a server.*MLFLOW_TRACKING_URI=http.* -A network=host"):
-        started.prepare("teacher", TeacherConfig())
+        session.prepare("teacher", TeacherConfig())
 
 
 @pytest.mark.parametrize("address", ["sqlite:///mlflow.db", "sqlite:////mlflow/mlflow.db", "http://mlflow:5000"])
 def test_other_stores_are_not_taken_for_such_a_one(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    tracking.require_whole_store()
+    require_whole_store()
 
 
 def test_the_docker_project_is_the_project_in_the_image() -> None:

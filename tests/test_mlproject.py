@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
-from kdflow.options import flag, show
+from kdflow.config.option import flag, show
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = {
     "main": StudyConfig(),
     "teacher": TeacherConfig(),
@@ -46,7 +46,7 @@ def test_the_command_hands_every_parameter_on(project, name):
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_every_option_of_the_command_line_is_in_the_config(name):
-    from kdflow.cli import kdflow
+    from kdflow.cli.main import kdflow
 
     command = kdflow.commands["study" if name == "main" else name]
     specs = options(ENTRY_POINTS[name])

@@ -1,7 +1,8 @@
 """A file from outside never runs code: what the project's code can do, and what hostile files achieve.
 
-Damage to weights, and hostile pickles as torch saves them, are in tests/test_weights.py, those in archives of data sets
-in tests/data/test_cifar.py. Passwords, and a whole run with a hostile teacher, are in tests/runs/test_secrets.py.
+Damage to weights, and hostile pickles as torch saves them, are in tests/models/test_weights.py, those in archives of
+data sets in tests/data/sets/test_cifar.py. Passwords, and a whole run with a hostile teacher, are in
+tests/experiments/test_secrets.py.
 """
 
 import json
@@ -19,33 +20,37 @@ import pytest
 from tests.hostile import Hostile, in_a_pt2, in_a_zip
 from tests.unsafe import findings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("kdflow", "benchmarks", "tests", "docker") for path in (ROOT / folder).rglob("*.py"))
 # Tests that show a hostile file to be one, that read what they have just written, or that have pickle switched off.
 EXEMPT = {
-    ("tests/test_weights.py", "test_the_hostile_pickle_is_hostile", "torch.load"),
+    ("tests/models/test_weights.py", "test_the_hostile_pickle_is_hostile", "torch.load"),
     (
-        "tests/test_checkpoint.py",
+        "tests/training/test_checkpoint.py",
         "test_a_checkpoint_that_is_a_program_is_not_run_though_its_hash_is_right",
         "torch.load",
     ),
-    ("tests/test_cache.py", "test_an_entry_that_is_a_program_is_not_run", "torch.load"),
-    ("tests/data/test_cifar.py", "test_images_labels_and_names_are_those_of_the_archive", "pickle.loads"),
-    ("tests/data/test_cifar.py", "test_a_hostile_pickle_in_the_folder_is_never_run", "pickle.loads"),
-    ("tests/runs/test_registered_models.py", "test_loading_a_student_needs_no_pickle", "mlflow.pytorch.load_model"),
+    ("tests/common/test_cache.py", "test_an_entry_that_is_a_program_is_not_run", "torch.load"),
+    ("tests/data/sets/test_cifar.py", "test_images_labels_and_names_are_those_of_the_archive", "pickle.loads"),
+    ("tests/data/sets/test_cifar.py", "test_a_hostile_pickle_in_the_folder_is_never_run", "pickle.loads"),
     (
-        "tests/runs/test_relocation.py",
+        "tests/experiments/test_registered_models.py",
+        "test_loading_a_student_needs_no_pickle",
+        "mlflow.pytorch.load_model",
+    ),
+    (
+        "tests/experiments/test_relocation.py",
         "test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on",
         "mlflow.pyfunc.load_model",
     ),
     (
-        "tests/runs/test_bad_data.py",
+        "tests/experiments/test_bad_data.py",
         "test_class_names_that_are_no_utf8_are_trained_on_and_told",
         "mlflow.pyfunc.load_model",
     ),
     # The safe loader, which in addition refuses a key that stands there twice.
-    ("kdflow/settings_file.py", "_parsed", "yaml.load"),
-    ("kdflow/settings_file.py", "_Strict", "yaml.SafeLoader"),
+    ("kdflow/config/settings_file.py", "_parsed", "yaml.load"),
+    ("kdflow/config/settings_file.py", "_Strict", "yaml.SafeLoader"),
 }
 
 
@@ -53,7 +58,7 @@ def test_no_file_of_the_project_can_run_what_it_reads() -> None:
     found = {(str(path.relative_to(ROOT)), *finding) for path in FILES for finding in findings(path.read_text())}
     assert found - EXEMPT == set()
     assert EXEMPT - found == set(), "an exemption that nothing needs any more"
-    assert ROOT / "kdflow" / "weights.py" in FILES
+    assert ROOT / "kdflow" / "models" / "weights.py" in FILES
 
 
 @pytest.mark.parametrize(
@@ -152,9 +157,9 @@ def without_its_other_files(path: Path, hostile: Hostile) -> None:
 
 def refuses(folder: Path) -> str:
     """Lets `read_weights` read a file that its card vouches for; returns the refusal."""
-    from kdflow.errors import KdflowError
-    from kdflow.files import sha256
-    from kdflow.weights import CARD, SCHEMA, WEIGHTS, read_weights
+    from kdflow.common.errors import KdflowError
+    from kdflow.common.files import sha256
+    from kdflow.models.weights import CARD, SCHEMA, WEIGHTS, read_weights
 
     (folder / CARD).write_text(json.dumps({"schema": SCHEMA, "sha256": sha256(folder / WEIGHTS)}))
     with pytest.raises(KdflowError) as caught:
@@ -185,7 +190,7 @@ def test_the_program_that_they_hide_would_run(tmp_path: Path) -> None:
 
 # What a process does with a model of MLflow, one of kdflow's own or another; the last word shows how far it got.
 LOAD = "import sys, mlflow.pytorch; mlflow.pytorch.load_model(sys.argv[1])"
-PREPARED = f"from kdflow import process; process.prepare(); {LOAD}"
+PREPARED = f"from kdflow.common import process; process.prepare(); {LOAD}"
 
 
 def load_in_a_process(folder: Path, code: str = PREPARED, **environment: str) -> str:

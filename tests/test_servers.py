@@ -19,7 +19,7 @@ from tests.servers import free_port, running
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 CREATE = "/api/2.0/mlflow/experiments/create"
 

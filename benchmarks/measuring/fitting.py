@@ -12,16 +12,16 @@ from measuring.sample import read, shrink
 from measuring.worker import Job, Orders, Reply
 
 from kdflow import distillers, models
-from kdflow.cohort import Member
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE
 from kdflow.data import Dataset
 from kdflow.data.batches import steps_per_epoch
-from kdflow.evaluate import score
+from kdflow.device.runtime import Runtime, resolve
+from kdflow.evaluation.scores import score
 from kdflow.models.alexnet import AlexNet
-from kdflow.models.frozen import Frozen
-from kdflow.models.servable import Servable
-from kdflow.runtime import Runtime, resolve
-from kdflow.train import Epoch, Step, fit
+from kdflow.models.export import Servable
+from kdflow.teachers.frozen import Frozen
+from kdflow.training.cohort import Member
+from kdflow.training.loop import Epoch, Step, fit
 
 ENDLESS = 10_000
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from kdflow.runtime import cpu_name
+from kdflow.device.runtime import cpu_name
 
 BUSY = 0.5
 PACKAGES = ("kdflow", "torch", "torchvision", "mlflow", "numpy")

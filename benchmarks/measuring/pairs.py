@@ -19,14 +19,14 @@ from measuring.sample import shrink
 from measuring.stats import t_interval
 
 from kdflow import distillers, models
-from kdflow.cohort import Member
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
 from kdflow.data import Dataset, load
-from kdflow.evaluate import final_scores
-from kdflow.models.frozen import Frozen
-from kdflow.models.servable import Servable
-from kdflow.runtime import resolve
-from kdflow.train import fit
+from kdflow.device.runtime import resolve
+from kdflow.evaluation.scores import final_scores
+from kdflow.models.export import Servable
+from kdflow.teachers.frozen import Frozen
+from kdflow.training.cohort import Member
+from kdflow.training.loop import fit
 
 ALPHAS = (1.0, 0.0, 0.5)
 ARMS = ("fast", "fp32")

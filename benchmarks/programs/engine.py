@@ -2,7 +2,7 @@
 
 from measuring.worker import serve
 
-from kdflow import process
+from kdflow.common import process
 
 if __name__ == "__main__":
     process.prepare()

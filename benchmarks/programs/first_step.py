@@ -21,7 +21,7 @@ class AtFirstStep:
     """Has the progress display leave at the first step, as soon as something imports it."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != "kdflow.progress":
+        if name != "kdflow.experiments.progress":
             return None
         sys.meta_path.remove(self)
         spec = find_spec(name)
@@ -40,7 +40,7 @@ class AtFirstStep:
 def run_kdflow(arguments: list[str]) -> None:
     sys.meta_path.insert(0, AtFirstStep())
     sys.argv[1:] = arguments
-    from kdflow.cli import main
+    from kdflow.cli.main import main
 
     main()
 

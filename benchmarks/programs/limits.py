@@ -7,7 +7,7 @@ import torch
 from measuring.worker import Job, Orders, Reply, serve
 from torch import Tensor, nn
 
-from kdflow import process
+from kdflow.common import process
 from kdflow.config import TEACHER_RECIPE
 from kdflow.models import build
 

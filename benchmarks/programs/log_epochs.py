@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from measuring.worker import Orders, Reply, serve
 
-from kdflow import process
+from kdflow.common import process
 
 if TYPE_CHECKING:
-    from kdflow.tracking import Outbox
+    from kdflow.tracking.outbox import Outbox
 
 
 def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
     from measuring.fitting import one_epoch
 
-    from kdflow.journal import Journal
-    from kdflow.tracking import Outbox, Run
+    from kdflow.journal.journal import Journal
+    from kdflow.tracking.outbox import Outbox
+    from kdflow.tracking.run import Run
 
     outbox = Outbox(Journal.begin(Path("runs"), "benchmark", {}))
     study = Run(outbox, "benchmark", "benchmark")

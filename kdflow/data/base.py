@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kdflow.common.errors import DataError
+from kdflow.common.registry import Registry
 from kdflow.config import DataConfig
-from kdflow.errors import DataError
-from kdflow.registry import Registry
 
 IMAGE_SIZE = 32
 

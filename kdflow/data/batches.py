@@ -1,6 +1,5 @@
 """Order and augmentation of training images, as pure functions of a seed and an epoch."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdflow.common.seeding import derive_seed
 from kdflow.data.base import Split
 
 PADDING = 4
@@ -34,12 +34,6 @@ class Draws:
     def to(self, device: torch.device) -> "Draws":
         """The same draws on another device."""
         return Draws(self.top.to(device), self.left.to(device), self.flip.to(device))
-
-
-def derive_seed(*parts: object) -> int:
-    """A 63-bit seed for each different sequence of parts, such as (seed, epoch, "order")."""
-    text = "/".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def draw(count: int, *stream: object, mirrored: bool) -> Draws:

@@ -8,11 +8,11 @@ import PIL
 import torch
 from torch import Tensor
 
-from kdflow import cache
+from kdflow.common import cache
+from kdflow.common.files import sha256
 from kdflow.data.base import RawData, Split
 from kdflow.data.folder import read_folder
 from kdflow.data.images import DECODING
-from kdflow.files import sha256
 
 INPUTS = ("*.parquet", "train/*", "test/*", "train/*/*", "test/*/*")
 

@@ -6,11 +6,11 @@ Class folders: `train/<class>/*.png` and `test/<class>/*.png`; the other layout 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kdflow.common.errors import DataError
 from kdflow.data.base import RawData
 from kdflow.data.images import SUFFIXES, Item, decode
+from kdflow.data.names import in_order, listed, spelled_name
 from kdflow.data.parquet import read_parquet
-from kdflow.data.spelling import in_order, listed, spelled_name
-from kdflow.errors import DataError
 
 LAYOUTS = "train-*.parquet and test-*.parquet, or train/<class>/*.png and test/<class>/*.png"
 

@@ -12,8 +12,8 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.Image import Transpose
 
+from kdflow.common.errors import DataError
 from kdflow.data.base import IMAGE_SIZE, Split
-from kdflow.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

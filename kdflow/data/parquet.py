@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kdflow.common.errors import DataError
 from kdflow.data.base import RawData
 from kdflow.data.images import Item, decode, first_line
-from kdflow.data.spelling import listed, spelled
-from kdflow.errors import DataError
+from kdflow.data.names import listed, spelled
 
 ROWS_AT_ONCE = 1024
 UNREADABLE = (pa.ArrowException, OSError, ValueError)

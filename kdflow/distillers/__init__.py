@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from kdflow.common.errors import UsageError
+from kdflow.common.registry import discover
 from kdflow.config import TEMPERATURE
+from kdflow.config.option import Option, Value
 from kdflow.distillers.base import Distiller, distillers
-from kdflow.errors import UsageError
-from kdflow.options import Option, Value
-from kdflow.registry import discover
 
 __all__ = ["Distiller", "build", "distillers"]
 

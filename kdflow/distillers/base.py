@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from kdflow.models.taps import LOGITS
-from kdflow.options import Option
-from kdflow.registry import Registry
+from kdflow.common.registry import Registry
+from kdflow.config.option import Option
+from kdflow.models.features import LOGITS
 
 Activations = Mapping[str, Tensor]
 
@@ -19,7 +19,7 @@ class Distiller(nn.Module):
     in `prepare`, such as a projection between widths, are trained together with the student.
 
     Attributes:
-        student_taps: Activations needed of the student (see `kdflow.models.taps.Tapped`).
+        student_taps: Activations needed of the student (see `kdflow.models.features.Tapped`).
         teacher_taps: Activations needed of the teacher.
         knobs: Settings by name; each is passed to the constructor.
     """

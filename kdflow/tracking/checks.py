@@ -19,13 +19,12 @@ from mlflow.utils.rest_utils import http_request
 from mlflow.utils.uri import is_local_uri
 from sqlalchemy.exc import SQLAlchemyError
 
-from kdflow import files, relocation
-from kdflow.errors import TrackingError
-from kdflow.journal import Journal
-from kdflow.text import redact
-from kdflow.tracking.experiments import artifact_root, chosen_experiment, experiment_id, find_experiment
-from kdflow.tracking.refusals import Refused, is_refusal, remedy
-from kdflow.tracking.store import (
+from kdflow.common import files
+from kdflow.common.errors import TrackingError
+from kdflow.common.text import redact
+from kdflow.journal.journal import Journal
+from kdflow.tracking import relocation
+from kdflow.tracking.client import (
     START_PATIENCE,
     TROUBLE,
     client,
@@ -37,6 +36,8 @@ from kdflow.tracking.store import (
     sqlite_file,
     uri,
 )
+from kdflow.tracking.experiments import artifact_root, chosen_experiment, experiment_id, find_experiment
+from kdflow.tracking.refusals import Refused, is_refusal, remedy
 
 OFFLINE = "train now with --offline, and tell it later with `kdflow sync`"
 _ELSEWHERE = "or name another store in MLFLOW_TRACKING_URI"

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlparse
 
-from kdflow.errors import TrackingError
-from kdflow.tracking.store import uri
+from kdflow.common.errors import TrackingError
+from kdflow.tracking.client import uri
 
 SHOWN_AT = "/mlflow/tmp/mlruns"
 """Where MLflow's docker backend mounts the file of a sqlite store, or the folder of a file store."""

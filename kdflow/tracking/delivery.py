@@ -6,14 +6,14 @@ from contextlib import suppress
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
-from kdflow.entries import RUN_TAGS, Entry, runs_named
-from kdflow.errors import TrackingError
-from kdflow.journal import Journal
-from kdflow.run_folders import KEY
+from kdflow.common.errors import TrackingError
+from kdflow.journal.entries import RUN_TAGS, Entry, runs_named
+from kdflow.journal.folders import KEY
+from kdflow.journal.journal import Journal
+from kdflow.tracking.client import absence, absent, client, failure
 from kdflow.tracking.experiments import experiment_id
-from kdflow.tracking.models import register
+from kdflow.tracking.model_registry import register
 from kdflow.tracking.refusals import Refused, remedy
-from kdflow.tracking.store import absence, absent, client, failure
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
-from kdflow.text import redact
+from kdflow.common.text import redact
+from kdflow.tracking.client import client, deletion, says_not_there, sqlite_file, uri
 from kdflow.tracking.refusals import Refused
-from kdflow.tracking.store import client, deletion, says_not_there, sqlite_file, uri
 
 EXPERIMENT = "kdflow"
 _ANOTHER = "or choose another: MLFLOW_EXPERIMENT_NAME, and for what is kept `kdflow sync --experiment NAME`"

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kdflow.console import say, warn
-from kdflow.errors import TrackingError
-from kdflow.journal import Journal
-from kdflow.project import typed
-from kdflow.text import redact
+from kdflow.common.console import say, warn
+from kdflow.common.errors import TrackingError
+from kdflow.common.mlflow_project import typed
+from kdflow.common.text import redact
+from kdflow.journal.journal import Journal
+from kdflow.tracking.client import addressed, bounded, failure, impatient, quieted, require_unlocked, uri
 from kdflow.tracking.delivery import deliver, reason_of
 from kdflow.tracking.refusals import is_refusal, may_pass
-from kdflow.tracking.store import addressed, bounded, failure, impatient, quieted, require_unlocked, uri
 from kdflow.tracking.surroundings import Surroundings
 
 EPOCH_PATIENCE = 5.0

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kdflow.errors import TeacherError
+from kdflow.common.errors import TeacherError
 from kdflow.tracking.record import Record
 
 LATEST = "latest"

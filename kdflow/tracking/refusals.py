@@ -5,7 +5,7 @@ import errno
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from kdflow.errors import TrackingError
+from kdflow.common.errors import TrackingError
 
 CREDENTIALS = (
     "give a name and a password that may do this in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or a token "

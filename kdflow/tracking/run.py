@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Self
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from kdflow import __version__, files, process
+from kdflow import __version__
+from kdflow.common import files, process
+from kdflow.common.errors import KdflowError
+from kdflow.common.signals import Stopped
+from kdflow.common.text import redact
+from kdflow.config.option import Value, show
 from kdflow.data import Dataset
-from kdflow.errors import KdflowError
-from kdflow.journal import Journal
-from kdflow.options import Value, show
-from kdflow.stopping import Stopped
-from kdflow.text import redact
+from kdflow.journal.journal import Journal
+from kdflow.tracking.client import client, reported, require_same_store
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
-from kdflow.tracking.store import client, reported, require_same_store
 from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
 
 if TYPE_CHECKING:
-    from kdflow.runtime import Runtime
+    from kdflow.device.runtime import Runtime
 
 
 def data_tags(data: Dataset) -> dict[str, str]:

@@ -12,12 +12,12 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils import name_utils
 
+from kdflow.common.console import say
+from kdflow.common.errors import TrackingError, UsageError
+from kdflow.common.text import plain, redact
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
-from kdflow.console import say
-from kdflow.errors import TrackingError, UsageError
-from kdflow.text import plain, redact
+from kdflow.tracking.client import client, reported, says_not_there, sqlite_file, uri
 from kdflow.tracking.experiments import named_experiment
-from kdflow.tracking.store import client, reported, says_not_there, sqlite_file, uri
 
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kdflow.data import download
+from kdflow.data.sets import download
 from tests.data.server import Server, serving
 
 if TYPE_CHECKING:  # torchvision is for its users only

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from kdflow.common.errors import DataError
 from kdflow.data.folder import read_folder
-from kdflow.errors import DataError
 
 NAMES = ("cat", "dog")
 

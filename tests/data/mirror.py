@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from kdflow.common.errors import DataError
 from kdflow.config import DataConfig
-from kdflow.data import cifar
 from kdflow.data.base import RawData, sources
-from kdflow.errors import DataError
+from kdflow.data.sets import cifar
 from tests.data.server import Server
 
 NAMES = ["cat", "dog", "ship"]

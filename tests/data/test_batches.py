@@ -5,18 +5,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import functional as vision
 
+from kdflow.common.seeding import derive_seed
 from kdflow.data.base import Split
-from kdflow.data.batches import (
-    PADDING,
-    Draws,
-    augment,
-    derive_seed,
-    draw,
-    in_order,
-    order,
-    steps_per_epoch,
-    training_batches,
-)
+from kdflow.data.batches import PADDING, Draws, augment, draw, in_order, order, steps_per_epoch, training_batches
 
 SIZE = 32
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdflow import cache
+from kdflow.common import cache
+from kdflow.common.errors import DataError
 from kdflow.config import DataConfig
 from kdflow.data import decoded, load
 from kdflow.data.base import RawData
 from kdflow.data.decoded import read_decoded
 from kdflow.data.folder import read_folder
-from kdflow.errors import DataError
 from tests.data.image_folders import a_class_folder, a_parquet_folder, a_shard, encoded, pixels
 
 LAYOUTS = {"parquet": a_parquet_folder, "class folders": a_class_folder}

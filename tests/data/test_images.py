@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from kdflow.common.errors import DataError
 from kdflow.data.folder import read_folder
 from kdflow.data.images import Item, decode
-from kdflow.errors import DataError
 from tests.data.image_folders import a_class_folder, a_parquet_folder, a_shard, encoded, pixels, refusal
 
 GREY = Image.fromarray((np.arange(1024) % 256).astype(np.uint8).reshape(32, 32))

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdflow.common.errors import DataError
 from kdflow.data.base import Split
 from kdflow.data.folder import read_folder
-from kdflow.errors import DataError
 from tests.data.image_folders import NAMES, a_parquet_folder, a_shard, encoded, pixels, refusal
 
 

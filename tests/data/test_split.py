@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from kdflow.common.errors import DataError, UsageError
 from kdflow.config import DataConfig
-from kdflow.data import Dataset, channel_statistics, load, split_indices
+from kdflow.data import Dataset, load
 from kdflow.data.base import RawData, Split, sources
 from kdflow.data.batches import augment, draw
-from kdflow.errors import DataError, UsageError
+from kdflow.data.dataset import channel_statistics, split_indices
 
 CLASSES = ("cat", "dog", "eel")
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from kdflow import distillers
-from kdflow.cohort import Member
+from kdflow.common.errors import UsageError
 from kdflow.config import Recipe
+from kdflow.config.option import show
 from kdflow.data import Dataset
+from kdflow.device.runtime import Runtime
 from kdflow.distillers import Distiller
-from kdflow.errors import UsageError
-from kdflow.models.frozen import Frozen
-from kdflow.options import show
-from kdflow.runtime import Runtime
-from kdflow.train import fit
+from kdflow.teachers.frozen import Frozen
+from kdflow.training.cohort import Member
+from kdflow.training.loop import fit
 
 each_distiller = pytest.mark.parametrize("name", list(distillers.distillers))
 

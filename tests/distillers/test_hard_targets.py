@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from kdflow.distillers.hard_targets import HardTargets
-from kdflow.distillers.soft_targets import soft_target_loss
+from kdflow.distillers.response.hard_targets import HardTargets
+from kdflow.distillers.response.soft_targets import soft_target_loss
 
 STUDENT = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
 TEACHER = torch.tensor([[9.0, 1.0, 2.0], [0.1, 0.2, 0.3]])

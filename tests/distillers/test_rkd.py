@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdflow.distillers.rkd import RelationalDistillation, angle_loss, distance_loss
+from kdflow.distillers.relation.rkd import RelationalDistillation, angle_loss, distance_loss
 
 # A right triangle with sides 3, 4, 5, and one with sides 1, 1, sqrt 2.
 TEACHER = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])

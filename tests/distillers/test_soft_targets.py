@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kdflow.distillers.soft_targets import SoftTargets, soft_target_loss
+from kdflow.distillers.response.soft_targets import SoftTargets, soft_target_loss
 
 STUDENT = [[1.0, -0.5, 2.0], [0.3, 0.2, -1.0]]
 TEACHER = [[2.0, 0.0, -1.0], [-0.7, 1.5, 0.4]]

@@ -1,7 +1,7 @@
 """Real processes that are killed, stopped, or run out of disk go on where they were and end as if nothing had been.
 
 On real images (digits), with the command that the message names. Every single moment is swept in one process by
-`tests/runs/test_resume.py`. Not covered: power failures, which may take what was written in the last seconds.
+`tests/experiments/test_resume.py`. Not covered: power failures, which may take what was written in the last seconds.
 """
 
 import random
@@ -135,7 +135,7 @@ def go_on(workplace) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_a_study_that_is_killed_at_random_times_ends_in_the_same_table(workplace, whole_study, seed, record_property):
-    from kdflow.journal import Journal
+    from kdflow.journal.journal import Journal
 
     chance = random.Random(seed)
     for _ in range(KILLS):
@@ -161,7 +161,7 @@ def test_a_study_that_is_killed_at_random_times_ends_in_the_same_table(workplace
 
 @pytest.mark.parametrize("room", [60, 1000, 1800])
 def test_on_a_full_disk_the_run_fails_in_one_line_and_goes_on_once_there_is_room(workplace, whole_student, room):
-    from kdflow import checkpoint
+    from kdflow.training import checkpoint
 
     with small_disk(workplace.folder / "disk", "size=8m") as disk:
         (disk / "filling").write_bytes(b"x" * ((8192 - room) * 1024))

@@ -125,7 +125,7 @@ def store(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_thousand_runs_are_compared_in_a_few_seconds_and_none_is_missed(store, tmp_path):
     from kdflow.config import CompareConfig
-    from kdflow.study import run_compare
+    from kdflow.experiments.study import run_compare
 
     fill(store, 2000)
     began = time.monotonic()
@@ -145,7 +145,7 @@ def test_names_that_mean_harm_are_inert_in_all_that_a_comparison_makes(
     store, tmp_path, record_property, capsys, monkeypatch
 ):
     from kdflow.config import CompareConfig
-    from kdflow.study import run_compare
+    from kdflow.experiments.study import run_compare
 
     monkeypatch.setenv("COLUMNS", "200")
     hostile = "<script>|a\n|b|\r[x](javascript:1)=1+1 [bold]$x_{ \x1b[2J\u202e _y @SUM(A1)"

@@ -80,7 +80,7 @@ def server(only_server, monkeypatch):
 
 def runs_of(folder, kind):
     """The keys and ids of all runs of the newest command of a kind."""
-    from kdflow.journal import Journal
+    from kdflow.journal.journal import Journal
 
     *_, newest = [journal for journal in Journal.every(folder / "runs") if journal.started["kind"] == kind]
     assert newest.pending == 0

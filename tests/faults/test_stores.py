@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from kdflow.errors import TrackingError
+from kdflow.common.errors import TrackingError
 from tests.commands import TEACHER, Command, run
 
 
@@ -55,7 +55,7 @@ def assert_complete(folder, epochs):
     """The one run of a folder is in the store as a whole."""
     from mlflow import MlflowClient
 
-    from kdflow.journal import Journal
+    from kdflow.journal.journal import Journal
 
     (journal,) = Journal.every(folder / "runs")
     assert journal.pending == 0
@@ -143,7 +143,7 @@ def a_text(store):
 @pytest.mark.fault
 @pytest.mark.parametrize("damage", [newer, older, cut, scribbled, a_text])
 def test_a_store_that_is_damaged_or_of_another_mlflow_is_one_line_and_untouched(store, record_property, damage):
-    from kdflow.tracking import require_store
+    from kdflow.tracking.checks import require_store
 
     damage(store)
     before = store.read_bytes()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kdflow import models
-from kdflow.errors import UsageError
+from kdflow.common.errors import UsageError
 from kdflow.models import cost
 from kdflow.models.base import models as registry
 

@@ -1,0 +1,1 @@
+"""What every room may use: errors, text, files, the cache, names, seeds, processes and signals."""

@@ -1,0 +1,98 @@
+"""Options that several commands share, in groups: data, computing, a recipe of training, keeping."""
+
+from dataclasses import dataclass, fields
+
+from kdflow.config.base import Checked, flat, of
+from kdflow.config.option import Option, Value, option
+
+
+@dataclass(frozen=True)
+class DataConfig(Checked):
+    """Which images, and how they are split."""
+
+    dataset: str = option(
+        "cifar10", "Data set: digits, cifar10, cifar100, or a folder of images.", incidental=True, metavar="NAME|PATH"
+    )
+    data_dir: str = option("data", "Where downloaded archives are kept.", incidental=True, metavar="PATH")
+    resize: bool = option(False, "Scale a folder's images to 32x32 instead of refusing other sizes.")
+    val_fraction: float = option(0.1, "Share of the training images held out for validation.", low=0.01, high=0.5)
+    split_seed: int = option(0, "Seed of the split; keep it, so that runs can be compared.", low=0, high=2**31)
+    flip: bool = option(True, "Mirror images at random; false for what has a direction (digits are never mirrored).")
+    augment_val: bool = option(True, "Crop and flip the validation images once, the same draw for every run.")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(Checked):
+    """On what, and from which seed."""
+
+    seed: int = option(0, "Seed of weights, order, augmentation and dropout.", low=0, high=2**31)
+    device: str = option(
+        "auto", "Where to train; auto takes CUDA if there is any.", choices=("auto", "cpu", "cuda"), incidental=True
+    )
+    precision: str = option(
+        "auto", "Arithmetic of training; auto takes bf16 where the chip has it.", choices=("auto", "bf16", "fp32")
+    )
+    deterministic: bool = option(
+        False, "Hold CUDA to algorithms that repeat themselves; with fp32: the reference.", incidental=True
+    )
+    threads: int | str = option(
+        0,
+        "CPU threads; 0 is every core, auto tries at the start whether one or all are faster.",
+        low=0,
+        high=1024,
+        words=("auto",),
+        incidental=True,
+    )
+
+
+@dataclass(frozen=True)
+class Recipe(Checked):
+    """How stochastic gradient descent is run."""
+
+    epochs: int = option(10, "Passes over the training images.", low=1, high=10_000)
+    batch_size: int = option(128, "Images a step; an incomplete last batch is left out.", low=2, high=65_536)
+    lr: float = option(0.05, "Peak learning rate.", above=0, high=1e6)
+    momentum: float = option(0.9, "Nesterov momentum; 0 is plain SGD.", low=0, high=0.999)
+    weight_decay: float = option(1e-4, "L2 penalty on all weights.", low=0, high=1)
+    schedule: str = option("one-cycle", "Learning rate over time.", choices=("one-cycle", "cosine", "constant"))
+    clip_norm: float = option(5.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
+
+
+RUNS_DIR = Option(
+    "runs",
+    "Folder of runs: checkpoints, and what the store must be told.",
+    incidental=True,
+    metavar="PATH",
+    group="keeping",
+)
+
+
+@dataclass(frozen=True)
+class KeepingConfig(Checked):
+    """Where a run keeps what it needs to go on, and when it tells the store."""
+
+    runs_dir: str = of(RUNS_DIR)
+    offline: bool = option(
+        False,
+        "Leave the MLflow store alone; `kdflow sync` tells it later.",
+        incidental=True,
+    )
+
+
+@dataclass(frozen=True)
+class ResumableConfig(KeepingConfig):
+    """The same for runs that can go on after they were stopped."""
+
+    resume: str = option(
+        "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True, metavar="RUN"
+    )
+
+
+TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)
+STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
+
+
+def logged(config: Checked) -> dict[str, Value]:
+    """What a run is known by: all values but those that say where it keeps things and when it tells the store."""
+    kept = {spec.name for spec in fields(ResumableConfig)}
+    return {name: value for name, value in flat(config).items() if name not in kept}

@@ -1,0 +1,1 @@
+"""On what a training computes: device, arithmetic, threads, recorded graphs."""

@@ -1,0 +1,1 @@
+"""What a student takes from relations between the images of a batch."""

@@ -1,0 +1,53 @@
+"""Soft targets: the teacher's softened probabilities as labels.
+
+Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from kdflow.config import TEMPERATURE
+from kdflow.distillers.base import Activations, Distiller, distillers
+from kdflow.models.features import LOGITS
+
+
+def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of the student with the teacher's predictions, both at temperature T, times T^2.
+
+    `-T^2 / batch * sum_ij softmax(teacher_i / T)_j * log_softmax(student_i / T)_j` (equation 1; the factor T^2 keeps
+    the gradient's size, section 2). Its gradient equals that of T^2 times the KL divergence.
+
+    Args:
+        student: Logits `[batch, classes]`.
+        teacher: Logits `[batch, classes]`, exactly of the student's shape.
+        temperature: T, above 0.
+
+    Returns:
+        A scalar, the mean over the batch.
+
+    Raises:
+        ValueError: the shapes differ (they would broadcast to a plausible number).
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student logits {list(student.shape)} and teacher logits {list(teacher.shape)} differ in shape"
+        )
+    targets = functional.softmax(teacher / temperature, dim=1)
+    return functional.cross_entropy(student / temperature, targets) * temperature**2
+
+
+@distillers.register("soft-targets")
+class SoftTargets(Distiller):
+    """Cross-entropy with the teacher's softened predictions, times T^2 (Hinton, Vinyals, Dean 2015)."""
+
+    knobs: ClassVar = {"temperature": TEMPERATURE}
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student: Activations, teacher: Activations) -> Tensor:
+        """See `soft_target_loss`."""
+        return soft_target_loss(student[LOGITS], teacher[LOGITS], self.temperature)

@@ -1,0 +1,1 @@
+"""How good a model is: metrics, each said once, and the scores of a finished run."""

@@ -1,0 +1,52 @@
+"""A comparison is shown, and logged as the tables and figures of a run of its own."""
+
+from dataclasses import replace
+
+from kdflow.analysis.comparison import Comparison
+from kdflow.analysis.selection import DRAWN
+from kdflow.common.console import console, say
+from kdflow.experiments.find_teacher import described
+from kdflow.reports import formats
+from kdflow.reports.html_page import page
+from kdflow.reports.terminal import Shown
+from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.readers import Runs
+from kdflow.tracking.run import Run
+
+
+def tell_teacher(comparison: Comparison, runs: Runs, *, named: bool) -> None:
+    """Says whose students are compared.
+
+    Args:
+        comparison: That was found.
+        runs: Where it was found.
+        named: Whether the teacher was asked for.
+    """
+    first = comparison.rows[0]
+    if first.role != "teacher":
+        say(f"teacher: none of these students has one in {runs.place}")
+        return
+    why = "" if named or len(comparison.rows) == 1 else ", taken as the one with the most students"
+    say(f"teacher: {described(first.run_id, runs)}{why}")
+
+
+def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | None = None) -> Comparison:
+    """Logs tables and figures as the artifacts of a compare run, and prints the table."""
+    tags = {
+        "kdflow.data": comparison.dataset,
+        "kdflow.data_digest": comparison.data_digest,
+        "kdflow.split_digest": comparison.split_digest,
+    }
+    drawn = replace(comparison, rows=tuple(row for row in comparison.rows if row.history) or comparison.rows[:DRAWN])
+    with Run(outbox, "compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
+        run.text(formats.markdown(comparison), "comparison.md")
+        run.text(formats.csv_text(comparison), "comparison.csv")
+        run.text(formats.json_text(comparison), "comparison.json")
+        curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(formats.accuracy_bars(drawn))
+        run.image(curves, "loss_curves.png")
+        run.image(bars, "accuracy.png")
+        run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
+    console.print(Shown(comparison))
+    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
+    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}", vital=True)
+    return comparison

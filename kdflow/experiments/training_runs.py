@@ -1,0 +1,219 @@
+"""Training a cohort with each member an MLflow run: logged by epoch, evaluated once, registered."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torchvision
+
+from kdflow import __version__
+from kdflow.analysis.comparison import CURVES
+from kdflow.common import signals
+from kdflow.common.console import say, warn
+from kdflow.config import Recipe, StudentConfig, TeacherConfig, settings_file
+from kdflow.config.option import Value
+from kdflow.data import Dataset, lasting_name
+from kdflow.data.base import IMAGE_SIZE
+from kdflow.device.runtime import Runtime
+from kdflow.evaluation.scores import final_scores
+from kdflow.experiments.find_teacher import Teacher
+from kdflow.experiments.progress import TrainingProgress
+from kdflow.experiments.results import Trained
+from kdflow.journal.journal import DIVERGED
+from kdflow.models import cost, weights
+from kdflow.models.export import Servable
+from kdflow.reports import formats
+from kdflow.tracking.model_registry import WEIGHTS_FOLDER, registered_name
+from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.run import Run, data_tags, settled_tags
+from kdflow.training import checkpoint
+from kdflow.training.cohort import Member
+from kdflow.training.loop import Step, fit
+from kdflow.training.params import params, version_tags
+
+BARELY_ABOVE_CHANCE = 1.2
+"""Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be: a config and the member of a cohort that it describes."""
+
+    config: TeacherConfig | StudentConfig
+    member: Member
+
+    @property
+    def role(self) -> str:
+        """What the config describes: "teacher" or "student"."""
+        return "teacher" if isinstance(self.config, TeacherConfig) else "student"
+
+    @property
+    def run_name(self) -> str:
+        """Shown in the MLflow UI, such as "teacher" or "student alpha=0 T=4"."""
+        return self.role if self.role == self.member.name else f"{self.role} {self.member.name}"
+
+
+def run_cohort(
+    plans: Sequence[Plan],
+    data: Dataset,
+    recipe: Recipe,
+    runtime: Runtime,
+    outbox: Outbox,
+    *,
+    teacher: Teacher | None = None,
+    parent: Run | None = None,
+) -> list[Trained]:
+    """Trains teachers or students side by side, each as an MLflow run of its own; goes on where the journal has them.
+
+    Args:
+        plans: All of one role and one architecture.
+        data: What they see.
+        recipe: How they are trained.
+        runtime: On what.
+        outbox: Takes what is logged.
+        teacher: Needed if any alpha is below 1.
+        parent: The study that the runs are nested in.
+
+    Raises:
+        KdflowError: a loss is no longer finite, or a checkpoint cannot be kept.
+        Stopped: a signal came; the last finished epoch is kept.
+    """
+    model = plans[0].member.model
+    size = f"{cost.parameters(model):,} parameters, {cost.forward_flops(model) / 1e6:.1f} MFLOP an image"
+    say(f"{plans[0].role} {plans[0].config.model}: {size}")
+    with ExitStack() as open_runs:
+        runs = [open_runs.enter_context(_open_run(plan, data, runtime, outbox, teacher, parent)) for plan in plans]
+        if not all(run.finished for run in runs):
+            for run, plan in zip(runs, plans, strict=True):
+                _describe(run, plan, data, runtime, teacher)
+            _train(plans, runs, data, recipe, runtime, teacher, outbox.journal.checkpoints / plans[0].role)
+        return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
+
+
+def _open_run(
+    plan: Plan, data: Dataset, runtime: Runtime, outbox: Outbox, teacher: Teacher | None, parent: Run | None
+) -> Run:
+    tags = data_tags(data) | settled_tags(runtime)
+    tags |= {"kdflow.validation": data.validation, "kdflow.dataset": lasting_name(data.source)}
+    if teacher and plan.member.alpha < 1:
+        tags["kdflow.teacher_run_id"] = teacher.run_id
+    return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
+
+
+def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
+    run.params(params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
+    run.dataset(data)
+    model = plan.member.model
+    run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
+    run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
+    settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
+    settled |= {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
+    run.text(settings_file.text(plan.role, plan.config, **settled), "config.yaml")
+
+
+def _train(
+    plans: Sequence[Plan],
+    runs: Sequence[Run],
+    data: Dataset,
+    recipe: Recipe,
+    runtime: Runtime,
+    teacher: Teacher | None,
+    checkpoints: Path,
+) -> None:
+    """Trains to the end, from the newest checkpoint if there is one; each epoch is kept before it is told."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    kept, notices = checkpoint.load(checkpoints)
+    history: list[list[dict[str, float]]] = kept["facts"]["history"] if kept else []
+    for notice in notices:
+        warn(notice)
+    if history:
+        say(f"{plans[0].role}: going on after epoch {len(history)} of {recipe.epochs}")
+    for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
+        _log(runs, metrics, number)
+    names = [plan.member.name for plan in plans]
+    with TrainingProgress(plans[0].role, names, recipe.epochs, done=len(history)) as progress, signals.patient():
+
+        def on_step(step: Step) -> None:
+            progress.step(step)
+            signals.check()
+
+        for epoch in fit(
+            [plan.member for plan in plans],
+            data,
+            recipe,
+            runtime=runtime,
+            teacher=teacher.model if teacher else None,
+            on_step=on_step,
+            resume=kept["state"] if kept else None,
+        ):
+            history.append(epoch.metrics)
+            checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"history": history}})
+            _log(runs, epoch.metrics, epoch.number)
+            progress.epoch(epoch)
+
+
+def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int) -> None:
+    for run, values in zip(runs, metrics, strict=True):
+        run.metrics(values, step=epoch)
+
+
+def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
+    model, folder = plan.member.model, run.artifacts / WEIGHTS_FOLDER
+    if run.finished:
+        model.load_state_dict(weights.read_weights(folder), strict=True)
+        say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
+        return Trained(run.id, model.eval(), run.address, run.scores, data.validation)
+    servable = Servable(model, data.mean, data.std)
+    run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
+    if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
+        run.tag({DIVERGED: "true"})
+        warn(f"{run.name} ended near chance; try a lower learning rate or a larger alpha")
+    curves = formats.run_curves(f"{run.name}, {data.name}", run.history(CURVES), validation=data.validation)
+    run.image(formats.png(curves), "loss_curves.png")
+    folder.mkdir(exist_ok=True)
+    weights.save(folder, model, _card(plan, data))
+    run.artifact(WEIGHTS_FOLDER)
+    name = registered_name(plan.role, data)
+    run.register(name, WEIGHTS_FOLDER, version_tags(plan.config, run.scores))
+    run.close("FINISHED")
+    say(f"{run.name}: {_outcome(run)}", vital=True)
+    return Trained(run.id, model, run.address, run.scores, data.validation)
+
+
+def _outcome(run: Run) -> str:
+    registered = f"registered as {run.address}" if run.address else "to be registered when the store can be used"
+    return f"test accuracy {run.scores['final/test_accuracy']:.2%}, {registered}"
+
+
+def _card(plan: Plan, data: Dataset) -> dict[str, object]:
+    return {
+        "role": plan.role,
+        "model": plan.config.model,
+        "classes": list(data.classes),
+        "image_size": IMAGE_SIZE,
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "data": data.name,
+        "data_digest": data.digest,
+        "split_digest": data.split_digest,
+        "kdflow": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def _environment(runtime: Runtime) -> dict[str, object]:
+    return {
+        "kdflow": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "system": platform.platform(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "computed on": runtime.describe(),
+    }

@@ -1,0 +1,1 @@
+"""What a command must tell the store, written down before it is told."""

@@ -1,0 +1,270 @@
+"""What a started command has to tell the MLflow store, written down before it is told: the truth about its runs.
+
+A command (a teacher, a student, a study, a comparison) keeps one folder under `--runs-dir`: `run.json` (what was
+started), `journal.jsonl` (one entry a line), `delivered.json` (how much of it the store has, and which ids it gave),
+`artifacts/` and `checkpoints/`. A run is known here by its key, such as "study-20261122-214500-3fa2b1c0/teacher", from
+before the store gives it an id, and without a store at all.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from kdflow.common import files, signals
+from kdflow.common.console import warn
+from kdflow.common.errors import KdflowError
+from kdflow.common.text import command
+from kdflow.config import KeepingConfig
+from kdflow.journal.deliveries import Deliveries
+from kdflow.journal.entries import runs_named
+from kdflow.journal.folders import KEY, folders, read_delivered, read_json, read_lines
+
+SCHEMA = 1
+DIVERGED = "kdflow.diverged"
+"""Tag of a run that learned nothing, or whose loss was no longer finite."""
+
+
+class Journal(Deliveries):
+    """The folder of one started command; opened, it belongs to this process alone.
+
+    Args:
+        folder: An existing one, made by `begin`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.key = folder.name
+        self.started: dict[str, Any] = read_json(folder / "run.json")
+        if self.started.get("schema") != SCHEMA:
+            raise KdflowError(f"{folder} was not written by this version of kdflow (schema {SCHEMA})")
+        self._read()
+
+    @classmethod
+    def begin(cls, runs_dir: Path, kind: str, settings: dict[str, Any]) -> Self:
+        """Makes the folder of a new command.
+
+        Args:
+            runs_dir: Where such folders are.
+            kind: "teacher", "student", "study" or "compare".
+            settings: What `started` will hold beside kind and schema; "store" is where its runs go, "" if that is open.
+
+        Raises:
+            KdflowError: the folder cannot be written to.
+        """
+        files.require_writable(runs_dir, option="--runs-dir")
+        folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        started = {"schema": SCHEMA, "kind": kind, "store": "", **settings}
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise files.unwritable(runs_dir, error, needed=0) from error
+        try:
+            (folder / "artifacts").mkdir()
+            files.write(folder / "run.json", (json.dumps(started, indent=2) + "\n").encode())
+        except BaseException as error:  # a signal too: half a folder could not be read
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise files.unwritable(runs_dir, error, needed=0) from error
+            raise
+        return cls(folder)
+
+    @classmethod
+    def find(cls, runs_dir: Path, reference: str) -> Self:
+        """The folder of a command by the id that the store gave its run, or by its key.
+
+        Raises:
+            KdflowError: there is none.
+        """
+        for folder in folders(runs_dir):
+            ids, key = read_delivered(folder).get("ids", {}), folder.name
+            if reference in (key, ids.get(key)):
+                return cls(folder)
+            if reference in ids.values() or reference.startswith(f"{key}/"):
+                kind, whole = key.partition("-")[0], cls(folder)
+                raise KdflowError(f"--resume {reference}: this run is part of a {kind}: {whole.resume_command}")
+        raise KdflowError(
+            f"--resume {reference}: {runs_dir} keeps nothing of such a run: it was run elsewhere (name that folder "
+            "with --runs-dir), or what was kept is deleted"
+        )
+
+    @classmethod
+    def every(cls, runs_dir: Path) -> Iterator[Self]:
+        """All commands that left a folder, oldest first; what is damaged or something else is passed over."""
+        for folder in folders(runs_dir):
+            try:
+                yield cls(folder)
+            except KdflowError as error:
+                warn(f"passed over: {error}")
+
+    @property
+    def id(self) -> str:
+        """The run that was started: the id that the store gave it, or its key until then."""
+        return self.id_of(self.key)
+
+    @property
+    def reference(self) -> str:
+        """What `find` knows it by: its id, unless that could not be noted on a full disk."""
+        return str(read_delivered(self.folder).get("ids", {}).get(self.key, self.key))
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with it."""
+        return command("kdflow", self.started["kind"], "--resume", self.reference, *self._where)
+
+    @property
+    def sync_command(self) -> str:
+        """What to type to tell the store what it does not have yet."""
+        return command("kdflow", "sync", *self._where)
+
+    @property
+    def _where(self) -> list[str]:
+        runs_dir = self.folder.parent
+        return [] if runs_dir == Path(KeepingConfig().runs_dir) else ["--runs-dir", str(runs_dir)]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints of its cohorts are, a folder each."""
+        return self.folder / "checkpoints"
+
+    @property
+    def refers_to(self) -> set[str]:
+        """The keys of other commands whose runs its own refer to."""
+        named = {run.partition("/")[0] for entry in self.entries for run in runs_named(entry)}
+        return {key for key in named if KEY.match(key)} - {self.key}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run that was started ended by a loss that was no longer finite, so that it would do so again."""
+        return any(DIVERGED in entry["tags"] for entry in self.of(self.key, "tags"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run that was started ended well."""
+        return self.status(self.key) == "FINISHED"
+
+    @classmethod
+    def id_for(cls, runs_dir: Path, key: str) -> str:
+        """The id that the store gave a run of any command, or its key until then."""
+        if not KEY.match(key):
+            return key
+        return str(read_delivered(runs_dir / key.partition("/")[0]).get("ids", {}).get(key, key))
+
+    def artifacts(self, key: str) -> Path:
+        """The folder in which a run keeps what it will give to the store."""
+        return self.folder / "artifacts" / Path(key).relative_to(self.key)
+
+    def append(self, kind: str, run: str, **facts: Any) -> None:
+        """Writes an entry down; how a run stands can be told even if it cannot be kept.
+
+        Raises:
+            KdflowError: the disk is full, or the folder cannot be written to.
+        """
+        facts = {"kind": kind, "run": run, "time": int(time.time() * 1000), **facts}
+        line = json.dumps(facts, ensure_ascii=False).encode(errors="replace")  # no store takes lone surrogates
+        with signals.patient():  # an entry that is told and not kept, or kept and not told, would be told otherwise
+            try:
+                self._keep(line + b"\n")
+                self.note(json.loads(line))
+            except KdflowError:
+                if kind == "status":
+                    self.note(json.loads(line))
+                raise
+            except KeyboardInterrupt:  # where nobody listens to signals, as in a notebook
+                self._read()
+                raise
+
+    @property
+    def experiment(self) -> dict[str, str] | None:
+        """Where its runs go; None if none was begun."""
+        begun = self.of(self.key, "create")
+        return self.moved_to or (begun[0]["experiment"] if begun else None)
+
+    @property
+    def moved_to(self) -> dict[str, str] | None:
+        """The experiment to which all goes, in place of those that its entries name."""
+        return self.started.get("experiment")
+
+    def move(self, experiment: str) -> None:
+        """Sends all that is told from now on to another experiment.
+
+        Raises:
+            KdflowError: the disk is full, or the folder cannot be written to.
+        """
+        self.started["experiment"] = {"name": experiment}
+        self.keep_started()
+
+    def keep_started(self) -> None:
+        """Writes `started` down again.
+
+        Raises:
+            KdflowError: the disk is full, or the folder cannot be written to.
+        """
+        files.write(self.folder / "run.json", (json.dumps(self.started, indent=2) + "\n").encode())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from the folder; the system lifts the lock of a process that dies.
+
+        Raises:
+            KdflowError: another process has it.
+        """
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                owner = lock.read() or "another process"
+                raise KdflowError(f"run {self.id} is in use by {owner}: wait for it, or end it first") from None
+            lock.truncate(0)
+            with suppress(OSError):  # a full disk is told where it does harm
+                os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+            self._drop_torn_line()
+            self._read()  # the process that had it until now may have gone on
+            yield
+
+    def _lock(self) -> TextIO:
+        try:
+            return (self.folder / "lock").open("a+", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise files.unwritable(self.folder, error, needed=1) from error
+
+    def require_unused(self) -> None:
+        """Learns early what `locked` would say.
+
+        Raises:
+            KdflowError: another process has the folder.
+        """
+        with self.locked():
+            pass
+
+    def _read(self) -> None:
+        self.forget()
+        for entry in read_lines(self.folder / "journal.jsonl"):
+            self.note(entry)
+        self.read_delivered()
+
+    def _keep(self, line: bytes) -> None:
+        try:
+            with (self.folder / "journal.jsonl").open("ab", buffering=0) as file:
+                whole = file.tell()
+                if file.write(line) != len(line):
+                    file.truncate(whole)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise files.unwritable(self.folder, error, needed=len(line)) from error
+
+    def _drop_torn_line(self) -> None:
+        """A process that was killed may have left half a line, which the next entry must not be appended to."""
+        path = self.folder / "journal.jsonl"
+        if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+            os.truncate(path, content.rfind(b"\n") + 1)

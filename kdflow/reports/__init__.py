@@ -1,0 +1,1 @@
+"""A comparison as terminal table, Markdown, CSV, JSON, figures and HTML."""

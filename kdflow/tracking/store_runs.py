@@ -1,0 +1,197 @@
+"""Reading runs back from the MLflow store."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+from kdflow.common.errors import TeacherError
+from kdflow.common.text import command, redact
+from kdflow.journal.folders import KEY
+from kdflow.tracking import links
+from kdflow.tracking.champion import CHAMPION
+from kdflow.tracking.client import (
+    TROUBLE,
+    all_experiment_ids,
+    client,
+    every_page,
+    obstacle,
+    reported,
+    says_not_there,
+    uri,
+)
+from kdflow.tracking.model_registry import WEIGHTS_FOLDER
+from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.references import LATEST, Reference
+from kdflow.tracking.relocation import is_missing
+from kdflow.tracking.surroundings import KEY_TAG
+
+PAGE = 1000
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class InStore:
+    """The runs of the store that MLFLOW_TRACKING_URI names."""
+
+    @property
+    def place(self) -> str:
+        """Where the runs are, for messages."""
+        return redact(uri())
+
+    @reported
+    def runs(self, *roles: str) -> list[Record]:
+        """All runs of these roles that are not deleted, newest first."""
+        found = [run for role in roles for run in _search(f"tags.`kdflow.role` = '{role}'")]
+        return sorted(map(_record, found), key=lambda record: record.started, reverse=True)
+
+    @reported
+    def deleted(self, *roles: str) -> int:
+        """How many runs of these roles are deleted."""
+        return sum(1 for role in roles for _ in _search(f"tags.`kdflow.role` = '{role}'", ViewType.DELETED_ONLY))
+
+    @reported
+    def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
+        """Per-epoch metrics of a run: the value of each epoch from 1, the last logged where there are several."""
+        found: dict[str, list[float]] = {}
+        for name in names:
+            logged = sorted(client().get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
+            steps = {metric.step: metric.value for metric in logged}
+            found[name] = [steps[step] for step in sorted(steps)]
+        return found
+
+    @reported
+    def record(self, run_id: str) -> Record:
+        """One run."""
+        return _record(client().get_run(run_id))
+
+    @reported
+    def address(self, run_id: str) -> str:
+        """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty if it has none."""
+        known = client().search_model_versions(f"run_id = '{run_id}'")
+        ours = [one for one in known if one.name.startswith("kdflow-")] or list(known)  # users register runs too
+        return f"models:/{ours[0].name}/{ours[0].version}" if ours else ""
+
+    @reported
+    def resolve_run(self, text: str) -> str:
+        """The run id that a text stands for (see `kdflow.tracking.references`).
+
+        Raises:
+            TeacherError: there is no such run, version or alias, there are several, or the run is deleted or not
+                finished.
+        """
+        if KEY.match(text):  # by which it was known where it was trained, before the store gave it an id
+            text = next((run.info.run_id for run in _search(f"tags.`{KEY_TAG}` = '{text}'")), text)
+        reference = Reference.read(text)
+        run_id = _model_run(reference) if reference.of_model else reference.run
+        if not (reference.of_model or RUN_ID.fullmatch(run_id)):
+            run_id = reference.find(self.runs("teacher", "student")) or run_id
+        if reason := obstacle(run_id):
+            raise reference.refused(reason)
+        return run_id
+
+    @contextmanager
+    def weights_of(self, run_id: str) -> Iterator[Path]:
+        """A private temporary folder with the weights and card of a run.
+
+        Raises:
+            TeacherError: the run keeps none.
+        """
+        with TemporaryDirectory(prefix="kdflow-") as folder:
+            yield _download_weights(run_id, folder)
+
+    def comparison_page(self, run_ids: Sequence[str]) -> str:
+        """How to see some runs side by side in a browser, their params, metrics and charts."""
+        try:
+            experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
+        except TROUBLE:
+            return f"in {self.place}, once it can be used again"
+        page = links.comparison(run_ids, experiments)
+        if address := links.ui_address():
+            return address + page
+        store = redact(uri())
+        ui = command("mlflow", "ui", "--backend-store-uri", store)
+        return f"{ui} (in the project: make ui), then http://127.0.0.1:5000{page}"
+
+
+def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[MlflowRun]:
+    experiments = all_experiment_ids()
+    return every_page(
+        lambda token: client().search_runs(experiments, condition, view, max_results=PAGE, page_token=token)
+    )
+
+
+def _record(run: MlflowRun) -> Record:
+    params = {name: value.strip("'") for name, value in run.data.params.items() if name != KEY_TAG}
+    steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
+    return Record(
+        run.info.run_id,
+        run.info.status,
+        run.info.start_time,
+        params,
+        dict(run.data.metrics),
+        dict(run.data.tags),
+        steps.get(EVERY_EPOCH, 0),
+    )
+
+
+def _model_run(reference: Reference) -> str:
+    try:
+        if reference.name is None:
+            return str(client().get_logged_model(reference.logged).source_run_id)
+        return str(_version(reference.name, reference.version, reference.alias).run_id)
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+    if reference.name is None:
+        raise reference.refused("there is no such logged model")
+    raise reference.refused(f"no such version or alias; {_what_there_is(reference.name)}")
+
+
+def _version(name: str, version: str, alias: str | None) -> ModelVersion:
+    if alias is not None:
+        return client().get_model_version_by_alias(name, alias)
+    if version.isdigit():
+        return client().get_model_version(name, version)
+    if not version and CHAMPION in client().get_registered_model(name).aliases:
+        return client().get_model_version_by_alias(name, CHAMPION)
+    found = every_page(lambda token: client().search_model_versions(f"name = '{name}'", page_token=token))
+    staged = [one for one in found if version.lower() in ("", LATEST, str(one.current_stage).lower())]
+    if not staged:
+        raise MlflowException(f"no {version} version", RESOURCE_DOES_NOT_EXIST)
+    return max(staged, key=lambda one: int(one.version))
+
+
+def _what_there_is(name: str) -> str:
+    try:
+        aliases = client().get_registered_model(name).aliases
+    except MlflowException as error:
+        if not says_not_there(error):
+            raise
+        return f"no model {name!r} is registered"
+    numbers = sorted(int(one.version) for one in client().search_model_versions(f"name = '{name}'"))
+    listed = f"versions {', '.join(map(str, numbers))}" if numbers else "no versions"
+    return f"{name} has {listed}" + "".join(f" and @{alias}" for alias in sorted(aliases))
+
+
+@reported
+def _download_weights(run_id: str, folder: str) -> Path:
+    if not client().list_artifacts(run_id, WEIGHTS_FOLDER):
+        run = client().get_run(run_id)
+        if "kdflow.role" in run.data.tags and is_missing(run.info.artifact_uri):
+            raise TeacherError(
+                f"--teacher {run_id}: its artifacts should be in {run.info.artifact_uri}, which is not there: bring "
+                "that folder back (one that was moved together with the store: `kdflow doctor --relocate`), or train a "
+                "teacher anew"
+            )
+        present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
+        raise TeacherError(
+            f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); is it a kdflow teacher?"
+        )
+    return Path(client().download_artifacts(run_id, WEIGHTS_FOLDER, folder))

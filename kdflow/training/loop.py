@@ -1,0 +1,226 @@
+"""The training loop: a cohort of models that share batches, augmentation and one teacher forward."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdflow.common.errors import DivergedError, KdflowError
+from kdflow.common.seeding import derive_seed
+from kdflow.config import Recipe
+from kdflow.data import Dataset
+from kdflow.data.base import Split
+from kdflow.data.batches import in_order, steps_per_epoch, training_batches
+from kdflow.device.runtime import Runtime
+from kdflow.models.export import Normalised
+from kdflow.teachers.frozen import Frozen
+from kdflow.teachers.shared import SharedTeacher, TaughtBatch
+from kdflow.training.cohort import CohortStep, Member, MemberTrainer, teacher_taps
+from kdflow.training.schedules import learning_rates
+
+LOOK_EVERY = {"cuda": 64}
+"""Steps between two looks at the losses where looking makes the device wait; elsewhere each step is looked at."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where an epoch stands, for a progress display.
+
+    Attributes:
+        number: Steps done in this epoch.
+        of: Steps an epoch has.
+        seen: Images shown so far in this epoch.
+        sums: `[members, 4]` over those images: loss, label loss, distillation loss, correct answers. Reading it waits
+            for the device.
+    """
+
+    number: int
+    of: int
+    seen: int
+    sums: Tensor
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave.
+
+    Attributes:
+        number: From 1.
+        metrics: For each member of the cohort, in its order, by the names of the design.
+        state: All that `fit(resume=...)` needs to go on after this epoch: its number and, for each member, live
+            tensors, not copies, which are of this epoch only until the next one is asked for. Plain containers and
+            tensors: `torch.load` reads them back with `weights_only=True`.
+    """
+
+    number: int
+    metrics: list[dict[str, float]]
+    state: dict[str, Any] = field(repr=False, compare=False)
+
+
+def fit(
+    cohort: Sequence[Member],
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    runtime: Runtime,
+    teacher: Frozen | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    resume: dict[str, Any] | None = None,
+) -> Iterator[Epoch]:
+    """Trains the members of a cohort side by side; each ends exactly as if it had been trained alone.
+
+    Order and augmentation of an epoch follow from (seed, epoch), dropout from (seed, epoch, step), for all members
+    alike. So a training that goes on from a saved state ends exactly as one that was never interrupted.
+
+    Args:
+        cohort: Its models are trained in place.
+        data: Its test split is not touched.
+        recipe: Of all members.
+        runtime: Seed, device, arithmetic.
+        teacher: Needed if any alpha is below 1.
+        on_step: Called after each step.
+        resume: The `Epoch.state` after which to go on, of a cohort, data, recipe and runtime like these, which it does
+            not contain. After the last epoch nothing is left to do: the models get the weights that they had then.
+
+    Yields:
+        What each epoch gave, while the models stand as that epoch left them.
+
+    Raises:
+        DivergedError: the loss of a member is no longer finite, which ends the training of all members.
+        KdflowError: the state to go on from is not that of such a cohort.
+    """
+    train, val = data.train.to(runtime.device), data.val.to(runtime.device)
+    normalise = Normalised(data.mean, data.std).to(runtime.device)
+    # Images of unknown origin cannot be recognised again.
+    stream = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size) if data.digest else ()
+
+    def shown(batches: Iterable[Split]) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((normalise(batch.images), batch.labels) for batch in batches)
+
+    with ExitStack() as hooked:
+        shared_teacher = SharedTeacher(teacher, teacher_taps(cohort), runtime, stream=stream)
+        hooked.enter_context(closing(shared_teacher))
+        sample = shared_teacher.teach(normalise(train.images[:2]), train.labels[:2])
+        trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
+        done = _restore(trainers, resume, recipe) if resume is not None else 0
+        step = CohortStep(trainers, runtime)
+        validation = list(shared_teacher.teach_all(shown(in_order(val, recipe.batch_size)), "validation"))
+        for epoch in range(done + 1, recipe.epochs + 1):
+            began = time.perf_counter()
+            rates = learning_rates(recipe, epoch, steps_per_epoch(len(train), recipe.batch_size))
+            augmented = training_batches(
+                train,
+                seed=runtime.seed,
+                epoch=epoch,
+                batch_size=recipe.batch_size,
+                mirrored=data.mirrored,
+                at_once=runtime.device.type == "cuda",
+            )
+            batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
+            watch = _Watch(trainers, epoch, rates, on_step)
+            with runtime.own_randomness():
+                last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), watch)
+            watch.look()
+            metrics = _sum_up(trainers, last, validation, rate=rates[-1], began=began)
+            for member, values in zip(cohort, metrics, strict=True):
+                _check_finite(member.name, epoch, values)
+            yield Epoch(epoch, metrics, {"epoch": epoch, "members": [trainer.state() for trainer in trainers]})
+
+
+def _train_epoch(
+    step: CohortStep,
+    batches: Iterable[TaughtBatch],
+    rates: Sequence[float | Tensor],
+    stream: tuple[int, int],
+    on_step: Callable[[Step], None],
+) -> Step:
+    """One pass over the training images; gives the last step, which sums up the epoch."""
+    sums, seen = torch.zeros(()), 0
+    for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
+        sums = sums + step(batch, rate=rate, dropout_seed=derive_seed(*stream, number, "dropout"))
+        seen += len(batch.labels)
+        done = Step(number, len(rates), seen, sums)
+        on_step(done)
+    return done
+
+
+class _Watch:
+    """Finds the first step at which a loss is no longer finite, without making a device wait at each.
+
+    Args:
+        trainers: Of the members.
+        epoch: Which this is.
+        rates: Of its steps.
+        on_step: Called after each step that was not found to be bad.
+    """
+
+    def __init__(
+        self, trainers: Sequence[MemberTrainer], epoch: int, rates: Sequence[float], on_step: Callable[[Step], None]
+    ) -> None:
+        self._trainers, self._epoch, self._rates, self._on_step = trainers, epoch, rates, on_step
+        self._unseen: list[Step] = []
+
+    def __call__(self, step: Step) -> None:
+        self._unseen.append(step)
+        if len(self._unseen) >= LOOK_EVERY.get(step.sums.device.type, 1):
+            self.look()
+        self._on_step(step)
+
+    def look(self) -> None:
+        """Looks at all steps since the last time.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        # What was once added to the sums stays: the last ones tell whether it is worth looking for the first.
+        if self._unseen and not self._unseen[-1].sums.isfinite().all():
+            for step in self._unseen:
+                for trainer, sums in zip(self._trainers, step.sums.tolist(), strict=True):
+                    if worst := trainer.worst(sums):
+                        when = f"at step {step.number} of epoch {self._epoch}"
+                        raise _diverged(trainer.member.name, worst, when, self._rates[step.number - 1])
+        self._unseen.clear()
+
+
+def _sum_up(
+    trainers: Sequence[MemberTrainer], last: Step, validation: Sequence[TaughtBatch], *, rate: float, began: float
+) -> list[dict[str, float]]:
+    """An epoch's metrics, for each member; its seconds are those of training, up to the moment the device is done."""
+    means = (last.sums / last.seen).tolist()
+    seconds = time.perf_counter() - began
+    pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
+    return [
+        trainer.training_metrics(mean) | trainer.validate(validation) | {"learning_rate": rate, **pace}
+        for trainer, mean in zip(trainers, means, strict=True)
+    ]
+
+
+def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:
+    """The last step of an epoch can ruin a model whose own loss was still finite."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise _diverged(member, f"{name} is {value}", f"after epoch {epoch}", metrics["learning_rate"])
+
+
+def _diverged(member: str, what: str, when: str, rate: float) -> DivergedError:
+    return DivergedError(f"{member}: {what} {when}, at learning rate {rate:.3g}; try a lower learning rate")
+
+
+def _restore(trainers: Sequence[MemberTrainer], state: dict[str, Any], recipe: Recipe) -> int:
+    """Puts the members where a saved state says they were; gives the number of epochs done."""
+    epoch, members = state.get("epoch"), state.get("members")
+    if type(epoch) is not int or not 1 <= epoch <= recipe.epochs:
+        raise KdflowError(
+            f"the saved state is of epoch {epoch!r}, not of one from 1 to {recipe.epochs}; start a new run"
+        )
+    if not isinstance(members, list) or len(members) != len(trainers):
+        found = len(members) if isinstance(members, list) else "no"
+        raise KdflowError(f"the saved state is of {found} models, not of {len(trainers)}; start a new run")
+    for trainer, saved in zip(trainers, members, strict=True):
+        trainer.restore(saved)
+    return epoch

@@ -1,0 +1,104 @@
+"""The figures of a comparison draw its facts and no others. How they look is not covered: draw them and look."""
+
+from dataclasses import replace
+
+import pytest
+
+from kdflow.reports import formats
+from tests.comparisons import HISTORY, LABELS_ONLY, MIXED, STUDY, TEACHER, TEACHER_ONLY, legend, png
+
+
+def test_the_loss_curves_hold_one_line_per_run_and_panel() -> None:
+    figure = formats.loss_curves(STUDY)
+    metrics = ("train/loss", "val/loss", "train/label_loss", "val/label_loss")
+    for panel, metric in zip(figure.axes, metrics, strict=True):
+        assert [list(line.get_ydata()) for line in panel.lines] == [row.history[metric] for row in STUDY.rows]
+        assert all(list(line.get_xdata()) == [1, 2] for line in panel.lines)
+    assert [panel.get_yscale() for panel in figure.axes] == ["log", "log", "linear", "linear"]
+    assert legend(figure) == ["teacher", "alpha = 1", "alpha = 0.5, T = 4", "alpha = 0, T = 4"]
+
+
+def test_alphas_differ_in_colour_and_temperatures_in_line_style() -> None:
+    figure = formats.loss_curves(replace(STUDY, rows=(*STUDY.rows, replace(MIXED, temperature=1.0))))
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert len({line.get_color() for line in lines.values()}) == 4
+    assert lines["alpha = 0.5, T = 1"].get_color() == lines["alpha = 0.5, T = 4"].get_color()
+    assert lines["alpha = 0.5, T = 1"].get_linestyle() != lines["alpha = 0.5, T = 4"].get_linestyle()
+
+
+def test_runs_that_differ_in_seed_model_or_nothing_get_labels_of_their_own() -> None:
+    rows = (
+        MIXED,
+        replace(MIXED, seed=1),
+        replace(TEACHER_ONLY, model="other"),
+        TEACHER_ONLY,
+        LABELS_ONLY,
+        replace(LABELS_ONLY, run_id="5" * 32),
+    )
+    assert legend(formats.loss_curves(replace(STUDY, rows=rows))) == [
+        "alpha = 0.5, T = 4, seed 0",
+        "alpha = 0.5, T = 4, seed 1",
+        "alpha = 0, T = 4, other",
+        "alpha = 0, T = 4, small-cnn",
+        "alpha = 1, 11111111",
+        "alpha = 1, 55555555",
+    ]
+
+
+def test_a_metric_that_is_missing_is_not_drawn() -> None:
+    row = replace(TEACHER, history={"val/loss": [1.0, 0.5]})
+    assert [len(panel.lines) for panel in formats.loss_curves(replace(STUDY, rows=(row,))).axes] == [0, 1, 0, 0]
+    assert [len(panel.lines) for panel in formats.run_curves("a", row.history).axes] == [1, 0]
+
+
+def test_a_single_epoch_shows_a_point() -> None:
+    history = {name: values[:1] for name, values in HISTORY.items()}
+    rows = tuple(replace(row, epochs=1, history=history) for row in STUDY.rows)
+    for figure in (formats.loss_curves(replace(STUDY, rows=rows)), formats.run_curves("a", history)):
+        assert png(figure)
+        for panel in figure.axes:
+            assert [tick for tick in panel.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+            assert all(line.get_marker() not in ("", "None") for line in panel.lines)
+
+
+def test_the_bars_start_at_zero_and_carry_their_values() -> None:
+    panel = formats.accuracy_bars(STUDY).axes[0]
+    assert panel.get_xlim() == (0, 100)
+    widths = [bar.get_width() for bar in panel.patches]
+    expected = [
+        100 * share for row in STUDY.rows for share in (row.train_accuracy, row.val_accuracy, row.test_accuracy)
+    ]
+    assert widths == pytest.approx(expected)
+    values = [text.get_text() for text in panel.texts if text.get_text()[0].isdigit()]
+    assert values == [f"{width:.2f}" for width in widths]
+    assert panel.lines[0].get_xdata() == pytest.approx([81.34, 81.34])
+
+
+def test_a_short_bar_carries_its_value_beside_it() -> None:
+    panel = formats.accuracy_bars(replace(STUDY, rows=(replace(TEACHER, test_accuracy=0.1),))).axes[0]
+    beside = next(text for text in panel.texts if text.get_text() == "test 10.00")
+    assert beside.get_position()[0] > 10
+
+
+def test_the_curves_of_a_run_are_loss_and_percent() -> None:
+    figure = formats.run_curves("a run", HISTORY)
+    drawn = [[list(line.get_ydata()) for line in panel.lines] for panel in figure.axes]
+    assert drawn == [[[2.0, 1.5], [1.9, 1.6]], [[30.0, 50.0], [35.0, 45.0]]]
+    assert legend(figure) == ["training", "validation"]
+
+
+def test_a_long_legend_leaves_the_panels_their_room() -> None:
+    rows = tuple(replace(MIXED, seed=place, settings="lr=0.1, momentum=0.95, cosine") for place in range(40))
+    figure = formats.loss_curves(replace(STUDY, rows=rows))
+    assert png(figure)
+    heights = [panel.get_window_extent().height / figure.dpi for panel in figure.axes]
+    assert min(heights) > 1.5, "inches"
+
+
+def test_the_figures_say_how_validation_images_differ_from_test_images() -> None:
+    drawn = replace(STUDY, validation="cropped and mirrored")
+    titles = [panel.get_title() for panel in formats.loss_curves(drawn).axes]
+    assert titles == ["training", "validation (cropped and mirrored once)"] * 2
+    assert formats.accuracy_bars(drawn).axes[0].get_xlabel().endswith("once, as the study asks; test images are not.")
+    assert legend(formats.run_curves("a", HISTORY, validation="cropped"))[1] == "validation (cropped once)"
+    assert formats.accuracy_bars(STUDY).axes[0].get_xlabel() == "accuracy in %"
