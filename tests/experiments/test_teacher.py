@@ -1,4 +1,4 @@
-"""Which teacher a student finds, and which it refuses. Damage to a teacher's files is in tests/models/test_weights.py."""
+"""Which teacher a student finds, and which it refuses. Damage to its files is in tests/models/test_weights.py."""
 
 from contextlib import contextmanager
 from dataclasses import replace
