@@ -24,8 +24,8 @@ from kdflow.experiments.same_computation import computing, require_same_data, sa
 from kdflow.experiments.stopped_run import require_same_options, stopped_run
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.reports import drawing
+from kdflow.tracking.address import uri
 from kdflow.tracking.checks import OFFLINE, make_ready, require_artifacts_in_place, require_ready
-from kdflow.tracking.client import uri
 from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.journal_runs import Kept
 from kdflow.tracking.outbox import Outbox

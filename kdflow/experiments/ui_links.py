@@ -9,7 +9,7 @@ from kdflow.common.errors import TrackingError
 
 def tell() -> None:
     """Prints a link for each experiment that holds runs of kdflow; a store that does not answer stops nothing."""
-    from kdflow.tracking.client import sqlite_file
+    from kdflow.tracking.address import sqlite_file
     from kdflow.tracking.links import EXPERIMENTS_PAGE, experiment_pages, ui_address
 
     address, store = ui_address(), sqlite_file()

@@ -64,9 +64,9 @@ def _in_order_of_reference(journals: list[Journal]) -> list[Journal]:
 
 
 def _tell(journal: Journal, experiment: str) -> None:
-    from kdflow.tracking.client import require_same_store
     from kdflow.tracking.open_runs import close
     from kdflow.tracking.outbox import Outbox
+    from kdflow.tracking.presence import require_same_store
 
     if experiment:
         _move(journal, experiment)
@@ -93,7 +93,7 @@ def _move(journal: Journal, experiment: str) -> None:
         TrackingError: the experiment takes no runs.
     """
     from kdflow.tracking.checks import require_experiment
-    from kdflow.tracking.client import absence
+    from kdflow.tracking.presence import absence
 
     require_experiment(experiment)
     if journal.key in journal.ids and not absence(journal.id):
@@ -131,7 +131,7 @@ def run_doctor(config: DoctorConfig) -> None:
 
 
 def _close_open_runs() -> None:
-    from kdflow.tracking.client import uri
+    from kdflow.tracking.address import uri
     from kdflow.tracking.open_runs import close, open_runs
 
     found = open_runs()
@@ -164,7 +164,7 @@ def _relocate() -> None:
     """Lets the store find its artifacts where they are."""
     file = _sqlite_file()
     if file is None:
-        from kdflow.tracking.client import uri
+        from kdflow.tracking.address import uri
 
         store = redact(uri())
         raise TrackingError(f"--relocate: {store} is no sqlite file: where its artifacts are is for those who run it")
@@ -184,7 +184,7 @@ def _sqlite_file() -> Path | None:
         return path
     if address and not address.startswith("sqlite:"):
         return None
-    from kdflow.tracking.client import sqlite_file
+    from kdflow.tracking.address import sqlite_file
 
     return sqlite_file()
 

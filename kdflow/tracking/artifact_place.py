@@ -12,14 +12,10 @@ from mlflow.utils.uri import is_local_uri
 
 from kdflow.common import files
 from kdflow.common.text import redact
-from kdflow.tracking.client import (
-    START_PATIENCE,
-    TROUBLE,
-    failure,
-    impatient,
-    uri,
-)
+from kdflow.tracking.address import uri
+from kdflow.tracking.patience import START_PATIENCE, impatient
 from kdflow.tracking.refusals import Refused
+from kdflow.tracking.trouble import TROUBLE, failure
 
 PROBE = "kdflow-can-write-here.txt"
 """An artifact that is written and deleted again."""

@@ -9,16 +9,12 @@ from kdflow.common.errors import TrackingError
 from kdflow.common.text import redact
 from kdflow.journal.journal import Journal
 from kdflow.tracking import relocation
+from kdflow.tracking.address import sqlite_file, uri
 from kdflow.tracking.artifact_place import require_artifacts
-from kdflow.tracking.client import (
-    client,
-    reported,
-    reporting,
-    sqlite_file,
-    uri,
-)
+from kdflow.tracking.client import client
 from kdflow.tracking.experiments import artifact_root, chosen_experiment, experiment_id, find_experiment
 from kdflow.tracking.store_answer import require_answer
+from kdflow.tracking.trouble import reported, reporting
 
 OFFLINE = "train now with --offline, and tell it later with `kdflow sync`"
 

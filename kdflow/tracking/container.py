@@ -3,7 +3,7 @@
 from urllib.parse import urlparse
 
 from kdflow.common.errors import TrackingError
-from kdflow.tracking.client import uri
+from kdflow.tracking.address import uri
 
 SHOWN_AT = "/mlflow/tmp/mlruns"
 """Where MLflow's docker backend mounts the file of a sqlite store, or the folder of a file store."""

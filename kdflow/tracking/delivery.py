@@ -10,11 +10,13 @@ from kdflow.common.errors import TrackingError
 from kdflow.journal.entries import RUN_TAGS, Entry, runs_named
 from kdflow.journal.folders import KEY
 from kdflow.journal.journal import Journal
-from kdflow.tracking.client import absence, absent, client, failure
+from kdflow.tracking.client import client
 from kdflow.tracking.experiments import experiment_id
 from kdflow.tracking.model_registry import register
+from kdflow.tracking.presence import absence, absent
 from kdflow.tracking.refusals import Refused, remedy
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
+from kdflow.tracking.trouble import failure
 
 
 def deliver(entry: Entry, journal: Journal) -> None:

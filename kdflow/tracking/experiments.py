@@ -8,8 +8,11 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from kdflow.common.text import redact
-from kdflow.tracking.client import client, deletion, says_not_there, sqlite_file, uri
+from kdflow.tracking.address import sqlite_file, uri
+from kdflow.tracking.client import client
+from kdflow.tracking.presence import deletion
 from kdflow.tracking.refusals import Refused
+from kdflow.tracking.trouble import says_not_there
 
 EXPERIMENT = "kdflow"
 _ANOTHER = "or choose another: MLFLOW_EXPERIMENT_NAME, and for what is kept `kdflow sync --experiment NAME`"

@@ -11,7 +11,10 @@ from urllib.parse import quote
 from mlflow.entities import Experiment
 
 from kdflow.common.text import redact
-from kdflow.tracking.client import START_PATIENCE, client, every_page, impatient, reported, uri
+from kdflow.tracking.address import uri
+from kdflow.tracking.client import client, every_page
+from kdflow.tracking.patience import START_PATIENCE, impatient
+from kdflow.tracking.trouble import reported
 
 VIEW = "workflowType=machine_learning"
 EXPERIMENTS_PAGE = f"/#/experiments?{VIEW}"

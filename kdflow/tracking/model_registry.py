@@ -22,7 +22,8 @@ from kdflow.data.base import IMAGE_SIZE
 from kdflow.models.export import Servable
 from kdflow.models.weights import read_card, read_weights
 from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, newest_first, sound
-from kdflow.tracking.client import client, every_page, obstacle
+from kdflow.tracking.client import client, every_page
+from kdflow.tracking.presence import obstacle
 
 WEIGHTS_FOLDER = "weights"
 DATA_TAGS = ("kdflow.data", *DIGESTS)

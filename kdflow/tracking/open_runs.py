@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mlflow.entities import Run as MlflowRun
 
-from kdflow.tracking.client import all_experiment_ids, client, every_page, reported
+from kdflow.tracking.client import all_experiment_ids, client, every_page
 from kdflow.tracking.store_runs import PAGE
+from kdflow.tracking.trouble import reported
 
 PROCESS = re.compile(r"\S+ \d{1,9} \S+")
 

@@ -12,10 +12,13 @@ from kdflow.common.errors import TrackingError
 from kdflow.common.mlflow_project import typed
 from kdflow.common.text import redact
 from kdflow.journal.journal import Journal
-from kdflow.tracking.client import addressed, bounded, failure, impatient, quieted, require_unlocked, uri
+from kdflow.tracking.address import uri
+from kdflow.tracking.client import quieted
 from kdflow.tracking.delivery import deliver, reason_of
+from kdflow.tracking.patience import addressed, bounded, impatient, require_unlocked
 from kdflow.tracking.refusals import is_refusal, may_pass
 from kdflow.tracking.surroundings import Surroundings
+from kdflow.tracking.trouble import failure
 
 EPOCH_PATIENCE = 5.0
 """Seconds that an epoch may wait for the store, all together."""

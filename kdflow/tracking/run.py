@@ -19,10 +19,12 @@ from kdflow.common.text import redact
 from kdflow.config.option import Value, show
 from kdflow.data import Dataset
 from kdflow.journal.journal import Journal
-from kdflow.tracking.client import client, reported, require_same_store
+from kdflow.tracking.client import client
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.presence import require_same_store
 from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
+from kdflow.tracking.trouble import reported
 
 if TYPE_CHECKING:
     from kdflow.device.runtime import Runtime

@@ -15,14 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from kdflow.common import files
 from kdflow.common.errors import TrackingError
 from kdflow.common.text import redact
-from kdflow.tracking.client import (
-    START_PATIENCE,
-    client,
-    impatient,
-    require_unlocked,
-    sqlite_file,
-    uri,
-)
+from kdflow.tracking.address import sqlite_file, uri
+from kdflow.tracking.client import client
+from kdflow.tracking.patience import START_PATIENCE, impatient, require_unlocked
 from kdflow.tracking.refusals import is_refusal, remedy
 
 _ELSEWHERE = "or name another store in MLFLOW_TRACKING_URI"

@@ -16,22 +16,16 @@ from kdflow.common.errors import TeacherError
 from kdflow.common.text import command, redact
 from kdflow.journal.folders import KEY
 from kdflow.tracking import links
+from kdflow.tracking.address import uri
 from kdflow.tracking.champion import CHAMPION
-from kdflow.tracking.client import (
-    TROUBLE,
-    all_experiment_ids,
-    client,
-    every_page,
-    obstacle,
-    reported,
-    says_not_there,
-    uri,
-)
+from kdflow.tracking.client import all_experiment_ids, client, every_page
 from kdflow.tracking.model_registry import WEIGHTS_FOLDER
+from kdflow.tracking.presence import obstacle
 from kdflow.tracking.record import EVERY_EPOCH, Record
 from kdflow.tracking.references import LATEST, Reference
 from kdflow.tracking.relocation import is_missing
 from kdflow.tracking.surroundings import KEY_TAG
+from kdflow.tracking.trouble import TROUBLE, reported, says_not_there
 
 PAGE = 1000
 RUN_ID = re.compile(r"[0-9a-f]{32}")

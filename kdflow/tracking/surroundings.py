@@ -16,8 +16,10 @@ from kdflow.common.console import say
 from kdflow.common.errors import TrackingError, UsageError
 from kdflow.common.text import plain, redact
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
-from kdflow.tracking.client import client, reported, says_not_there, sqlite_file, uri
+from kdflow.tracking.address import sqlite_file, uri
+from kdflow.tracking.client import client
 from kdflow.tracking.experiments import named_experiment
+from kdflow.tracking.trouble import reported, says_not_there
 
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""

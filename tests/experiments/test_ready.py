@@ -16,8 +16,8 @@ import pytest
 
 from kdflow.common.errors import TrackingError
 from kdflow.journal.journal import Journal
+from kdflow.tracking.address import uri
 from kdflow.tracking.checks import make_ready, require_ready
-from kdflow.tracking.client import uri
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run
 from tests.experiments.conftest import teacher_config
