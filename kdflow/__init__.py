@@ -1,7 +1,7 @@
 """kdflow: what does a small student gain from a teacher under a restricted number of epochs?
 
-`config` holds every option, `data`, `models` and `distillers` the things that are chosen by name, `train` the one
-training loop, `tracking` everything MLflow, and `study` puts them together: a teacher, a cohort of students, a
+`config` holds every option, `data`, `models` and `distillers` the things that are chosen by name, `training` the one
+training loop, `tracking` everything MLflow, and `experiments` puts them together: a teacher, a cohort of students, a
 comparison. `cli` is the same from a shell, and the functions below are the same from Python:
 
     import kdflow
@@ -13,12 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kdflow.common.errors import KdflowError
+from kdflow.common.version import __version__
 
 if TYPE_CHECKING:
     from kdflow.api import run_compare, run_student, run_study, run_teacher
 
-__version__ = "0.1.0"
-__all__ = ["KdflowError", "run_compare", "run_student", "run_study", "run_teacher"]
+__all__ = ["KdflowError", "__version__", "run_compare", "run_student", "run_study", "run_teacher"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 import click
 
-from kdflow import __version__
 from kdflow.cli import exits
 from kdflow.cli.help import Command, Described, FileOption, debug_flag, quiet_flag
 from kdflow.common import console, files, process, signals
 from kdflow.common.errors import KdflowError, UnforeseenError
+from kdflow.common.version import __version__
 from kdflow.config import (
     CompareConfig,
     DoctorConfig,
@@ -160,7 +160,7 @@ def compare(config: CompareConfig) -> None:
 @_command(SyncConfig())
 def sync(config: SyncConfig) -> None:
     """Tell the MLflow store what it missed while it could not be used."""
-    from kdflow.experiments.upkeep import run_sync
+    from kdflow.experiments.sync import run_sync
 
     run_sync(config)
 
@@ -168,7 +168,7 @@ def sync(config: SyncConfig) -> None:
 @_command(DoctorConfig())
 def doctor(config: DoctorConfig) -> None:
     """Close runs of dead processes; list what can go on."""
-    from kdflow.experiments.upkeep import run_doctor
+    from kdflow.experiments.doctor import run_doctor
 
     run_doctor(config)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdflow import __version__
+from kdflow.common.version import __version__
 
 LIMIT = 4 << 30
 """Bytes on disk above which what was not used for longest is deleted."""

@@ -1,1 +1,1 @@
-"""What a command does: study, session, resuming, trainings as MLflow runs, comparing, upkeep, the catalogue."""
+"""What a command does: study, session, resuming, trainings as MLflow runs, comparing, sync, doctor, the catalogue."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from kdflow import __version__
 from kdflow.common.console import say
 from kdflow.common.errors import DataError
+from kdflow.common.version import __version__
 from kdflow.config import RuntimeConfig
 from kdflow.config.option import show
 from kdflow.data import Dataset

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 import torchvision
 
-from kdflow import __version__
 from kdflow.analysis.comparison import CURVES
 from kdflow.common import signals
 from kdflow.common.console import say, warn
+from kdflow.common.version import __version__
 from kdflow.config import Recipe, StudentConfig, TeacherConfig, settings_file
 from kdflow.config.option import Value
 from kdflow.data import Dataset, lasting_name

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Self
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from kdflow import __version__
 from kdflow.common import files, process
 from kdflow.common.errors import KdflowError
 from kdflow.common.signals import Stopped
 from kdflow.common.text import redact
+from kdflow.common.version import __version__
 from kdflow.config.option import Value, show
 from kdflow.data import Dataset
 from kdflow.journal.journal import Journal

@@ -20,7 +20,7 @@ import pytest
 from kdflow.cli import exits, main
 from kdflow.common import console, process
 from kdflow.common.errors import UnforeseenError
-from kdflow.experiments import catalogue, study, upkeep
+from kdflow.experiments import catalogue, doctor, study, sync
 
 PACKAGE = Path(__file__).parents[2] / "kdflow"
 WORK = {
@@ -28,8 +28,8 @@ WORK = {
     "teacher": (study, "run_teacher"),
     "student": (study, "run_student"),
     "compare": (study, "run_compare"),
-    "sync": (upkeep, "run_sync"),
-    "doctor": (upkeep, "run_doctor"),
+    "sync": (sync, "run_sync"),
+    "doctor": (doctor, "run_doctor"),
     "list": (catalogue, "print_catalogue"),
 }
 

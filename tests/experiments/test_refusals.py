@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from kdflow.common.errors import KdflowError, TrackingError
 from kdflow.config import DoctorConfig, SyncConfig
-from kdflow.experiments.upkeep import run_doctor, run_sync
+from kdflow.experiments.doctor import run_doctor
+from kdflow.experiments.sync import run_sync
 from kdflow.journal.journal import Journal
 from kdflow.tracking import delivery
 from kdflow.tracking.outbox import Outbox

@@ -13,7 +13,8 @@ import pytest
 
 from kdflow.common.errors import TeacherError, TrackingError
 from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
-from kdflow.experiments.upkeep import run_doctor, run_sync
+from kdflow.experiments.doctor import run_doctor
+from kdflow.experiments.sync import run_sync
 from kdflow.journal.journal import Journal
 from tests.experiments.conftest import student_config, teacher_config
 from tests.interruptions import after_epoch, interrupted, kept_run

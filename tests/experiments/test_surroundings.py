@@ -9,7 +9,7 @@ import pytest
 
 from kdflow.common.errors import TrackingError
 from kdflow.config import CompareConfig, SyncConfig, texts
-from kdflow.experiments.upkeep import run_sync
+from kdflow.experiments.sync import run_sync
 from kdflow.journal.journal import Journal
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run

@@ -8,7 +8,7 @@ import pytest
 
 from kdflow.common.errors import TrackingError
 from kdflow.config import SyncConfig
-from kdflow.experiments.upkeep import run_sync
+from kdflow.experiments.sync import run_sync
 from kdflow.journal import journal as journals
 from kdflow.journal.journal import Journal
 from kdflow.tracking.outbox import Outbox

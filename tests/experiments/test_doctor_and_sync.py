@@ -10,7 +10,8 @@ import pytest
 from kdflow.common import process
 from kdflow.common.errors import KdflowError, TeacherError, TrackingError
 from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
-from kdflow.experiments.upkeep import run_doctor, run_sync
+from kdflow.experiments.doctor import run_doctor
+from kdflow.experiments.sync import run_sync
 from kdflow.journal.journal import Journal
 from kdflow.tracking.journal_runs import Kept
 from kdflow.tracking.outbox import Outbox
