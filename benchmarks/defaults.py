@@ -17,8 +17,8 @@ from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, Ru
 from kdflow.data import Dataset, load
 from kdflow.device.runtime import Runtime, resolve
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.cohort import Member
 from kdflow.training.loop import fit
+from kdflow.training.member import Member
 
 ALPHAS = (1.0, 0.5, 0.0)
 

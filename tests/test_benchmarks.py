@@ -20,7 +20,8 @@ from kdflow.data import Dataset
 from kdflow.device.runtime import Runtime
 from kdflow.teachers.frozen import Frozen
 from kdflow.teachers.shared import SharedTeacher
-from kdflow.training.cohort import Member, MemberTrainer, teacher_taps
+from kdflow.training.cohort import teacher_taps
+from kdflow.training.member import Member, MemberTrainer
 
 ROOT = Path(__file__).parents[1]
 RECIPE = Recipe(lr=0.05, clip_norm=0.5, weight_decay=1e-2)  # the norm is clipped and the decay felt

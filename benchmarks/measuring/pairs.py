@@ -25,8 +25,8 @@ from kdflow.device.runtime import resolve
 from kdflow.evaluation.scores import final_scores
 from kdflow.models.export import Servable
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.cohort import Member
 from kdflow.training.loop import fit
+from kdflow.training.member import Member
 
 ALPHAS = (1.0, 0.0, 0.5)
 ARMS = ("fast", "fp32")

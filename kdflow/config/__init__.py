@@ -12,6 +12,7 @@ from kdflow.config.commands import (
     StudyConfig,
     SyncConfig,
     TeacherConfig,
+    needs_teacher,
 )
 from kdflow.config.groups import (
     STUDENT_RECIPE,
@@ -47,6 +48,7 @@ __all__ = [
     "flat",
     "logged",
     "named_otherwise",
+    "needs_teacher",
     "options",
     "texts",
 ]

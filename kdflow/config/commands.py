@@ -33,6 +33,11 @@ TEACHERS = "a run id or its beginning, runs:/id/model, models:/name (its champio
 ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1, group="method")
 
 
+def needs_teacher(alpha: float) -> bool:
+    """Whether a student of this alpha learns from a teacher at all."""
+    return alpha < 1
+
+
 @dataclass(frozen=True)
 class TeacherConfig(Checked):
     """One teacher."""
@@ -112,7 +117,7 @@ class StudyConfig(Checked):
         return [
             replace(student, alpha=alpha, temperature=temperature)
             for alpha in self.alphas
-            for temperature in (self.temperatures[:1] if alpha == 1 else self.temperatures)
+            for temperature in (self.temperatures if needs_teacher(alpha) else self.temperatures[:1])
         ]
 
 

@@ -35,6 +35,9 @@ class RuntimeConfig(Checked):
     deterministic: bool = option(
         False, "Hold CUDA to algorithms that repeat themselves; with fp32: the reference.", incidental=True
     )
+    cuda_graphs: bool = option(
+        False, "Record the steps of training on CUDA once and replay them: quicker, and new.", incidental=True
+    )
     threads: int | str = option(
         0,
         "CPU threads; 0 is every core, auto tries at the start whether one or all are faster.",

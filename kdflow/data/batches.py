@@ -14,6 +14,21 @@ PADDING = 4
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Labelled images that are shown together.
+
+    Attributes:
+        images: uint8 `[batch, 3, 32, 32]`, RGB.
+        labels: int64 `[batch]`.
+        index: int64 `[batch]`, the place of each image in its split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
 class Draws:
     """What chance decided for each of N images.
 
@@ -79,7 +94,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 def training_batches(
     split: Split, *, seed: int, epoch: int, batch_size: int, mirrored: bool, at_once: bool = False
-) -> Iterator[Split]:
+) -> Iterator[Batch]:
     """One epoch of shuffled, freshly augmented batches; an incomplete last batch is left out.
 
     Args:
@@ -98,11 +113,16 @@ def training_batches(
     size = used if at_once else batch_size
     for first in range(0, used, size):
         part = slice(first, first + size)
-        some = split.select(chosen[part])
-        yield from in_order(Split(augment(some.images, draws.select(part)), some.labels), batch_size)
+        images = augment(split.images[chosen[part]], draws.select(part))
+        yield from _cut(images, split.labels[chosen[part]], chosen[part], batch_size)
 
 
-def in_order(split: Split, batch_size: int) -> Iterator[Split]:
+def in_order(split: Split, batch_size: int) -> Iterator[Batch]:
     """All images in their order, the last batch as it comes."""
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        yield Split(images, labels)
+    index = torch.arange(len(split), device=split.labels.device)
+    yield from _cut(split.images, split.labels, index, batch_size)
+
+
+def _cut(images: Tensor, labels: Tensor, index: Tensor, batch_size: int) -> Iterator[Batch]:
+    for parts in zip(images.split(batch_size), labels.split(batch_size), index.split(batch_size), strict=True):
+        yield Batch(*parts)

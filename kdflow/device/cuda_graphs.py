@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,26 +15,22 @@ WARM_UP = 3
 
 
 class Graphed(Generic[Output]):
-    """Calls a function; on CUDA it is recorded at the fourth call, and only replayed from then on.
+    """Calls a function on CUDA: it is recorded at the fourth call, and only replayed from then on.
 
     The function must do the same work each time, without waiting for the device. Tensors of other shapes make a
     recording of their own.
 
     Args:
-        function: Takes and gives tensors; on other devices than CUDA anything.
-        device: Where it computes.
+        function: Takes and gives tensors on the current CUDA device.
     """
 
-    def __init__(self, function: Callable[..., Output], device: torch.device) -> None:
+    def __init__(self, function: Callable[..., Output]) -> None:
         self._function: Callable[..., Output] = function
-        self._device = device
         self._calls: Counter[Shapes] = Counter()
         self._recordings: dict[Shapes, _Recording[Output]] = {}
 
-    def __call__(self, *inputs: Any) -> Output:
+    def __call__(self, *inputs: Tensor) -> Output:
         """The function's result."""
-        if self._device.type != "cuda":
-            return self._function(*inputs)
         shapes = tuple(tensor.shape for tensor in inputs)
         self._calls[shapes] += 1
         if self._calls[shapes] <= WARM_UP:
@@ -45,7 +41,7 @@ class Graphed(Generic[Output]):
 
     def _aside(self, *inputs: Tensor) -> Output:
         """A call on a stream of its own, as recording needs it (torch's notes on CUDA graphs)."""
-        stream, current = torch.cuda.Stream(self._device), torch.cuda.current_stream(self._device)
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             output = self._function(*inputs)

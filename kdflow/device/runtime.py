@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kdflow.common.errors import UsageError
 from kdflow.config import RuntimeConfig
+from kdflow.device.cuda_graphs import Graphed, Output
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -33,6 +34,7 @@ class Runtime:
         dtype: Of convolutions and matrix products in training: bfloat16 or float32.
         threads: CPU threads in use.
         deterministic: Whether CUDA is held to algorithms that repeat themselves.
+        cuda_graphs: Whether steps on CUDA are recorded, and replayed as one.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class Runtime:
     dtype: torch.dtype
     threads: int
     deterministic: bool = False
+    cuda_graphs: bool = False
 
     @property
     def arithmetic(self) -> tuple[str, ...]:
@@ -63,6 +66,10 @@ class Runtime:
         if self.device.type == "cuda":
             return torch.tensor(values, device=self.device).unbind()
         return values
+
+    def recorded(self, function: Callable[..., Output]) -> Callable[..., Output]:
+        """A function of tensors as a recorded CUDA graph where that is asked for, and else as it is."""
+        return Graphed(function) if self.cuda_graphs else function
 
     def own_randomness(self) -> AbstractContextManager[None]:
         """A context in which random numbers can be seeded without a trace outside."""
@@ -94,7 +101,8 @@ def resolve(config: RuntimeConfig) -> Runtime:
     tried = config.threads == "auto" and device.type != "cuda" and not config.deterministic
     given = config.threads if isinstance(config.threads, int) else 0
     torch.set_num_threads(_fastest_threads(dtype) if tried else given or EVERY_CORE)
-    return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic)
+    recorded = config.cuda_graphs and device.type == "cuda"
+    return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic, recorded)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from torch import nn
 
 from kdflow import distillers, models
 from kdflow.common.errors import KdflowError, UsageError, raise_all
-from kdflow.config import StudentConfig, StudyConfig, TeacherConfig
+from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, needs_teacher
 from kdflow.models.features import Tapped
 
 CLASSES = 10
@@ -41,7 +41,7 @@ def require_networks(config: TeacherConfig | StudentConfig | StudyConfig) -> Non
     students = config.student_configs() if isinstance(config, StudyConfig) else [config]
     # A temperature out of place is refused for each; what is looked into is the same for all that are taught.
     methods = [distillers.build(one.distiller, temperature=one.temperature, knobs=one.knobs) for one in students]
-    taught = any(one.alpha < 1 for one in students)
+    taught = any(needs_teacher(one.alpha) for one in students)
     looks = (methods[0].student_taps, methods[0].teacher_taps) if taught else ((), ())
     tries = [lambda: _try_network(students[0].model, looks[0], students[0].distiller)]
     if isinstance(config, StudyConfig) and not config.teacher:
@@ -56,7 +56,7 @@ def require_teaching(teacher: nn.Module, config: StudentConfig | StudyConfig, na
         UsageError: it does not.
     """
     alphas = config.alphas if isinstance(config, StudyConfig) else (config.alpha,)
-    if min(alphas) < 1:
+    if needs_teacher(min(alphas)):
         _require_taps(teacher, distillers.distillers[config.distiller].teacher_taps, config.distiller, name)
 
 

@@ -51,7 +51,7 @@ class TrainingProgress:
         if not (self._page or not self._bars.disable) or step.number % max(step.of // REFRESHES_PER_EPOCH, 1):
             return
         title = f"{self._title} epoch {self._epoch}/{self._epochs}"
-        now = "" if step.sums.is_cuda else _so_far(step)
+        now = "" if step.sums.values.is_cuda else _so_far(step)
         if self._page:
             self._page.show(f"{title} {now}", done=step.number, of=step.of)
         else:
@@ -77,6 +77,7 @@ def _objectives(members: Sequence[Mapping[str, float]]) -> str:
 
 
 def _so_far(step: Step) -> str:
-    means = (step.sums / step.seen).T.tolist()
-    losses, accuracies = (" ".join(map(form.format, means[row])) for form, row in (("{:.2f}", 1), ("{:.1%}", 3)))
+    means = step.means()
+    losses = " ".join(f"{one['train/label_loss']:.2f}" for one in means)
+    accuracies = " ".join(f"{one['train/accuracy']:.1%}" for one in means)
     return f"label loss {losses}, accuracy {accuracies}"

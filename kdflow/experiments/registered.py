@@ -36,7 +36,7 @@ def _distillers() -> dict[str, Any]:
     return {
         name: {
             "about": _first_line(distillers[name]),
-            "knobs": {knob: [show(spec.default), spec.allowed] for knob, spec in distillers[name].knobs.items()},
+            "knobs": {knob: [show(spec.default), spec.allowed] for knob, spec in distillers[name].settings().items()},
         }
         for name in distillers
     }

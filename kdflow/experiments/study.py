@@ -18,6 +18,7 @@ from kdflow.config import (
     StudyConfig,
     TeacherConfig,
     flat,
+    needs_teacher,
     settings_file,
     texts,
 )
@@ -34,7 +35,7 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import Surroundings
-from kdflow.training.cohort import Member
+from kdflow.training.member import Member
 from kdflow.training.params import params
 
 KEPT_HERE = "look at what is kept here with --offline"
@@ -73,7 +74,7 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     """
     session = prepare("student", config, nested=nested)
     plan = _plan_student(session.config, session.data)
-    teacher = session.find_teacher(session.config) if config.alpha < 1 else None
+    teacher = session.find_teacher(session.config) if needs_teacher(config.alpha) else None
     with session.begun(teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
@@ -166,6 +167,6 @@ def _plan_student(config: StudentConfig, data: Dataset) -> Plan:
     distiller = distillers.build(config.distiller, temperature=config.temperature, knobs=config.knobs)
     model = models.build(config.model, len(data.classes), seed=config.runtime.seed)
     name = f"alpha={show(config.alpha)}"
-    if config.alpha < 1 and "temperature" in distiller.knobs:
+    if needs_teacher(config.alpha) and "temperature" in distiller.settings():
         name += f" T={show(config.temperature)}"
     return Plan(config, Member(name, model, config.alpha, distiller))

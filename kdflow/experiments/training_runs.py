@@ -15,7 +15,7 @@ from kdflow.analysis.comparison import CURVES
 from kdflow.common import signals
 from kdflow.common.console import say, warn
 from kdflow.common.version import __version__
-from kdflow.config import Recipe, StudentConfig, TeacherConfig, settings_file
+from kdflow.config import Recipe, StudentConfig, TeacherConfig, needs_teacher, settings_file
 from kdflow.config.option import Value
 from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
@@ -32,8 +32,8 @@ from kdflow.tracking.model_registry import WEIGHTS_FOLDER, registered_name
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.training import checkpoint
-from kdflow.training.cohort import Member
 from kdflow.training.loop import Step, fit
+from kdflow.training.member import Member
 from kdflow.training.params import params, version_tags
 
 BARELY_ABOVE_CHANCE = 1.2
@@ -100,7 +100,7 @@ def _open_run(
 ) -> Run:
     tags = data_tags(data) | settled_tags(runtime)
     tags |= {"kdflow.validation": data.validation, "kdflow.dataset": lasting_name(data.source)}
-    if teacher and plan.member.alpha < 1:
+    if teacher and needs_teacher(plan.member.alpha):
         tags["kdflow.teacher_run_id"] = teacher.run_id
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
 
@@ -112,7 +112,7 @@ def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Te
     run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
     settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
-    settled |= {"teacher": teacher.run_id} if teacher and plan.member.alpha < 1 else {}
+    settled |= {"teacher": teacher.run_id} if teacher and needs_teacher(plan.member.alpha) else {}
     run.text(settings_file.text(plan.role, plan.config, **settled), "config.yaml")
 
 

@@ -1,36 +1,42 @@
-"""What the teacher shows a cohort: its activations on each batch, and its logits kept for later students."""
+"""What a teacher shows a cohort: its activations on each batch, and its logits, kept for later students."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from kdflow.common import cache
-from kdflow.device.cuda_graphs import Graphed
 from kdflow.device.runtime import Runtime
-from kdflow.distillers.base import Activations
-from kdflow.models.features import LOGITS, Tapped
-from kdflow.teachers.frozen import Frozen
+from kdflow.models.features import LOGITS, Activations
+from kdflow.teachers.base import Teacher
 
 
 @dataclass(frozen=True)
-class TaughtBatch:
+class CohortBatch:
     """What a whole cohort is shown in one step.
 
     Attributes:
         images: Normalised, `[batch, 3, 32, 32]`.
         labels: int64 `[batch]`.
-        taught: What the teacher makes of the images; empty without a teacher.
+        index: int64 `[batch]`, the place of each image in its split.
+        teacher: What the teacher makes of the images; empty without a teacher.
     """
 
     images: Tensor
     labels: Tensor
-    taught: Activations
+    index: Tensor
+    teacher: Activations
+
+
+Shown = tuple[Tensor, Tensor, Tensor]
+"""Normalised images, labels and index."""
 
 
 class SharedTeacher:
-    """The teacher of a cohort: one forward gives all that any member's distiller looks at.
+    """The teacher of a cohort: one forward gives all that any member's distiller looks at. Entered, it teaches.
 
     Args:
         teacher: Needed if anything is looked at.
@@ -41,55 +47,51 @@ class SharedTeacher:
     """
 
     def __init__(
-        self, teacher: Frozen | None, taps: Iterable[str], runtime: Runtime, *, stream: tuple[object, ...] = ()
+        self, teacher: Teacher | None, taps: Collection[str], runtime: Runtime, *, stream: tuple[object, ...] = ()
     ) -> None:
-        taps = set(taps)
         if taps and teacher is None:
             raise ValueError("a member with alpha < 1 needs a teacher")
-        self._teacher = Tapped(runtime.place(teacher).model, taps) if teacher and taps else None
-        self._graphed = Graphed(self._forward, runtime.device)
         self._runtime = runtime
-        self._kept_as = ""
-        if teacher and stream and taps == {LOGITS}:
-            self._kept_as = cache.key(str(teacher), cache.fingerprint(teacher.state_dict()), runtime.arithmetic, stream)
+        self._open = ExitStack()
+        self._teach = self._open.enter_context(teacher.teaching(taps, runtime)) if teacher and taps else None
+        self._shared = runtime.recorded(self._teach) if self._teach else None
+        keeps = teacher is not None and stream and set(taps) == {LOGITS}
+        known = teacher.fingerprint() if teacher is not None and keeps else ""
+        self._kept_as = cache.key(known, runtime.arithmetic, stream) if known else ""
 
-    def teach(self, images: Tensor, labels: Tensor) -> TaughtBatch:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def teach(self, images: Tensor, labels: Tensor, index: Tensor) -> CohortBatch:
         """Adds to normalised images what the teacher makes of them."""
-        return TaughtBatch(images, labels, self._forward(images))
+        return CohortBatch(images, labels, index, self._teach(images, labels, index) if self._teach else {})
 
-    def teach_all(self, batches: Iterable[tuple[Tensor, Tensor]], part: str) -> Iterator[TaughtBatch]:
+    def teach_all(self, batches: Iterable[Shown], part: str) -> Iterator[CohortBatch]:
         """Teaches all batches; the logits of a part that has been taught before are read, not computed.
 
         Args:
-            batches: Normalised images and labels, the same each time for the same stream and part.
+            batches: The same each time for the same stream and part.
             part: Names them within the stream.
         """
         name = f"{self._kept_as}-{part}"
         kept = cache.load(name) if self._kept_as else None
         ready = kept[LOGITS].to(self._runtime.device) if kept else None
         seen, made = 0, []
-        for images, labels in batches:
+        for images, labels, index in batches:
             if ready is not None:
-                yield TaughtBatch(images, labels, {LOGITS: ready[seen : seen + len(labels)]})
+                taught: Activations = {LOGITS: ready[seen : seen + len(labels)]}
                 seen += len(labels)
-            elif self._teacher is None:
-                yield TaughtBatch(images, labels, {})
             else:
-                taught = self._graphed(images)
+                taught = self._shared(images, labels, index) if self._shared else {}
                 if self._kept_as:
                     made.append(taught[LOGITS].clone())
-                yield TaughtBatch(images, labels, taught)
+            yield CohortBatch(images, labels, index, taught)
         if made:
             cache.save(name, {LOGITS: torch.cat(made).cpu()})
 
     def close(self) -> None:
         """Leaves the teacher without hooks."""
-        if self._teacher:
-            self._teacher.close()
-
-    @torch.no_grad()
-    def _forward(self, images: Tensor) -> Activations:
-        if self._teacher is None:
-            return {}
-        with self._runtime.autocast():
-            return self._teacher(images)
+        self._open.close()

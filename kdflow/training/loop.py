@@ -5,22 +5,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from kdflow.common.errors import DivergedError, KdflowError
 from kdflow.common.seeding import derive_seed
 from kdflow.config import Recipe
 from kdflow.data import Dataset
-from kdflow.data.base import Split
-from kdflow.data.batches import in_order, steps_per_epoch, training_batches
+from kdflow.data.batches import Batch, in_order, steps_per_epoch, training_batches
 from kdflow.device.runtime import Runtime
 from kdflow.models.export import Normalised
-from kdflow.teachers.frozen import Frozen
-from kdflow.teachers.shared import SharedTeacher, TaughtBatch
-from kdflow.training.cohort import CohortStep, Member, MemberTrainer, teacher_taps
+from kdflow.teachers.base import Teacher
+from kdflow.teachers.shared import CohortBatch, SharedTeacher, Shown
+from kdflow.training.cohort import CohortStep, Sums, teacher_taps
+from kdflow.training.member import Member, MemberTrainer
 from kdflow.training.schedules import learning_rates
 
 LOOK_EVERY = {"cuda": 64}
@@ -35,14 +34,17 @@ class Step:
         number: Steps done in this epoch.
         of: Steps an epoch has.
         seen: Images shown so far in this epoch.
-        sums: `[members, 4]` over those images: loss, label loss, distillation loss, correct answers. Reading it waits
-            for the device.
+        sums: Of the members' training metrics over those images. Reading it waits for the device.
     """
 
     number: int
     of: int
     seen: int
-    sums: Tensor
+    sums: Sums
+
+    def means(self) -> list[dict[str, float]]:
+        """For each member its training metrics so far, by name."""
+        return self.sums.by_member(divisor=self.seen)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def fit(
     recipe: Recipe,
     *,
     runtime: Runtime,
-    teacher: Frozen | None = None,
+    teacher: Teacher | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     resume: dict[str, Any] | None = None,
 ) -> Iterator[Epoch]:
@@ -94,59 +96,108 @@ def fit(
         DivergedError: the loss of a member is no longer finite, which ends the training of all members.
         KdflowError: the state to go on from is not that of such a cohort.
     """
-    train, val = data.train.to(runtime.device), data.val.to(runtime.device)
-    normalise = Normalised(data.mean, data.std).to(runtime.device)
-    # Images of unknown origin cannot be recognised again.
-    stream = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size) if data.digest else ()
-
-    def shown(batches: Iterable[Split]) -> Iterator[tuple[Tensor, Tensor]]:
-        return ((normalise(batch.images), batch.labels) for batch in batches)
-
+    images = _Images(data, recipe, runtime)
     with ExitStack() as hooked:
-        shared_teacher = SharedTeacher(teacher, teacher_taps(cohort), runtime, stream=stream)
-        hooked.enter_context(closing(shared_teacher))
-        sample = shared_teacher.teach(normalise(train.images[:2]), train.labels[:2])
+        taps = teacher_taps(cohort)
+        shared = hooked.enter_context(SharedTeacher(teacher, taps, runtime, stream=images.stream))
+        sample = shared.teach(*images.sample)
         trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
         done = _restore(trainers, resume, recipe) if resume is not None else 0
         step = CohortStep(trainers, runtime)
-        validation = list(shared_teacher.teach_all(shown(in_order(val, recipe.batch_size)), "validation"))
+        validation = list(shared.teach_all(images.validation(), "validation"))
         for epoch in range(done + 1, recipe.epochs + 1):
             began = time.perf_counter()
-            rates = learning_rates(recipe, epoch, steps_per_epoch(len(train), recipe.batch_size))
-            augmented = training_batches(
-                train,
-                seed=runtime.seed,
-                epoch=epoch,
-                batch_size=recipe.batch_size,
-                mirrored=data.mirrored,
-                at_once=runtime.device.type == "cuda",
-            )
-            batches = shared_teacher.teach_all(shown(augmented), f"epoch-{epoch}")
-            watch = _Watch(trainers, epoch, rates, on_step)
-            with runtime.own_randomness():
-                last = _train_epoch(step, batches, runtime.scalars(rates), (runtime.seed, epoch), watch)
+            schedule = _Schedule.of(recipe, epoch, images.steps)
+            batches = shared.teach_all(images.training(epoch), f"epoch-{epoch}")
+            watch = _Watch(trainers, schedule, on_step)
+            last = _train_epoch(step, batches, schedule, runtime, watch)
             watch.look()
-            metrics = _sum_up(trainers, last, validation, rate=rates[-1], began=began)
+            metrics = _sum_up(trainers, last, validation, schedule, began=began)
             for member, values in zip(cohort, metrics, strict=True):
                 _check_finite(member.name, epoch, values)
             yield Epoch(epoch, metrics, {"epoch": epoch, "members": [trainer.state() for trainer in trainers]})
 
 
+class _Images:
+    """A data set's images as they are shown: on the device, normalised.
+
+    Args:
+        data: Of which the test split is not touched.
+        recipe: Batch size.
+        runtime: Seed, device.
+    """
+
+    def __init__(self, data: Dataset, recipe: Recipe, runtime: Runtime) -> None:
+        self._train, self._val = data.train.to(runtime.device), data.val.to(runtime.device)
+        self._normalise = Normalised(data.mean, data.std).to(runtime.device)
+        self._mirrored, self._size, self._runtime = data.mirrored, recipe.batch_size, runtime
+        self.steps = steps_per_epoch(len(data.train), recipe.batch_size)
+        # Images of unknown origin cannot be recognised again.
+        known = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size)
+        self.stream: tuple[object, ...] = known if data.digest else ()
+
+    @property
+    def sample(self) -> Shown:
+        """Two training images."""
+        index = torch.arange(2, device=self._train.labels.device)
+        return self._normalise(self._train.images[:2]), self._train.labels[:2], index
+
+    def training(self, epoch: int) -> Iterator[Shown]:
+        """One epoch, counted from 1, in its own order and augmentation."""
+        return self._shown(
+            training_batches(
+                self._train,
+                seed=self._runtime.seed,
+                epoch=epoch,
+                batch_size=self._size,
+                mirrored=self._mirrored,
+                at_once=self._runtime.device.type == "cuda",
+            )
+        )
+
+    def validation(self) -> Iterator[Shown]:
+        """All validation images in their order."""
+        return self._shown(in_order(self._val, self._size))
+
+    def _shown(self, batches: Iterable[Batch]) -> Iterator[Shown]:
+        return ((self._normalise(batch.images), batch.labels, batch.index) for batch in batches)
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """Where an epoch, counted from 1, lies in the training, and the rate of each of its steps."""
+
+    epoch: int
+    rates: Sequence[float]
+    progress: Sequence[float]
+
+    @classmethod
+    def of(cls, recipe: Recipe, epoch: int, steps: int) -> Self:
+        """The schedule of an epoch of that many steps."""
+        done = (epoch - 1) * steps
+        progress = [(done + step) / (recipe.epochs * steps) for step in range(steps)]
+        return cls(epoch, learning_rates(recipe, epoch, steps), progress)
+
+
 def _train_epoch(
     step: CohortStep,
-    batches: Iterable[TaughtBatch],
-    rates: Sequence[float | Tensor],
-    stream: tuple[int, int],
+    batches: Iterable[CohortBatch],
+    schedule: _Schedule,
+    runtime: Runtime,
     on_step: Callable[[Step], None],
 ) -> Step:
     """One pass over the training images; gives the last step, which sums up the epoch."""
-    sums, seen = torch.zeros(()), 0
-    for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        sums = sums + step(batch, rate=rate, dropout_seed=derive_seed(*stream, number, "dropout"))
-        seen += len(batch.labels)
-        done = Step(number, len(rates), seen, sums)
-        on_step(done)
-    return done
+    rates, progress = runtime.scalars(schedule.rates), runtime.scalars(schedule.progress)
+    sums, seen = None, 0
+    with runtime.own_randomness():
+        for number, (batch, rate, done) in enumerate(zip(batches, rates, progress, strict=True), start=1):
+            dropout_seed = derive_seed(runtime.seed, schedule.epoch, number, "dropout")
+            own = step(batch, rate=rate, progress=done, dropout_seed=dropout_seed)
+            sums = own if sums is None else sums + own
+            seen += len(batch.labels)
+            last = Step(number, len(rates), seen, sums)
+            on_step(last)
+    return last
 
 
 class _Watch:
@@ -154,20 +205,17 @@ class _Watch:
 
     Args:
         trainers: Of the members.
-        epoch: Which this is.
-        rates: Of its steps.
+        schedule: Of the epoch.
         on_step: Called after each step that was not found to be bad.
     """
 
-    def __init__(
-        self, trainers: Sequence[MemberTrainer], epoch: int, rates: Sequence[float], on_step: Callable[[Step], None]
-    ) -> None:
-        self._trainers, self._epoch, self._rates, self._on_step = trainers, epoch, rates, on_step
+    def __init__(self, trainers: Sequence[MemberTrainer], schedule: _Schedule, on_step: Callable[[Step], None]) -> None:
+        self._trainers, self._schedule, self._on_step = trainers, schedule, on_step
         self._unseen: list[Step] = []
 
     def __call__(self, step: Step) -> None:
         self._unseen.append(step)
-        if len(self._unseen) >= LOOK_EVERY.get(step.sums.device.type, 1):
+        if len(self._unseen) >= LOOK_EVERY.get(step.sums.values.device.type, 1):
             self.look()
         self._on_step(step)
 
@@ -178,24 +226,29 @@ class _Watch:
             DivergedError: a loss is not finite.
         """
         # What was once added to the sums stays: the last ones tell whether it is worth looking for the first.
-        if self._unseen and not self._unseen[-1].sums.isfinite().all():
+        if self._unseen and not self._unseen[-1].sums.values.isfinite().all():
             for step in self._unseen:
-                for trainer, sums in zip(self._trainers, step.sums.tolist(), strict=True):
+                for trainer, sums in zip(self._trainers, step.sums.by_member(), strict=True):
                     if worst := trainer.worst(sums):
-                        when = f"at step {step.number} of epoch {self._epoch}"
-                        raise _diverged(trainer.member.name, worst, when, self._rates[step.number - 1])
+                        when = f"at step {step.number} of epoch {self._schedule.epoch}"
+                        raise _diverged(trainer.member.name, worst, when, self._schedule.rates[step.number - 1])
         self._unseen.clear()
 
 
 def _sum_up(
-    trainers: Sequence[MemberTrainer], last: Step, validation: Sequence[TaughtBatch], *, rate: float, began: float
+    trainers: Sequence[MemberTrainer],
+    last: Step,
+    validation: Sequence[CohortBatch],
+    schedule: _Schedule,
+    *,
+    began: float,
 ) -> list[dict[str, float]]:
     """An epoch's metrics, for each member; its seconds are those of training, up to the moment the device is done."""
-    means = (last.sums / last.seen).tolist()
+    means = last.means()
     seconds = time.perf_counter() - began
     pace = {"speed/epoch_seconds": seconds, "speed/images_per_second": last.seen / seconds}
     return [
-        trainer.training_metrics(mean) | trainer.validate(validation) | {"learning_rate": rate, **pace}
+        mean | trainer.validate(validation) | {"learning_rate": schedule.rates[-1], **pace}
         for trainer, mean in zip(trainers, means, strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, logged
+from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, logged, needs_teacher
 from kdflow.config.option import Value
 from kdflow.distillers import distillers
 
@@ -18,9 +18,9 @@ def without_effect(alpha: float, distiller: str) -> set[str]:
         alpha: Weight of the labels.
         distiller: Its name; of one that is not registered here, nothing is known.
     """
-    if alpha == 1:
+    if not needs_teacher(alpha):
         return DISTILLING | TEACHERS
-    if distiller in distillers and "temperature" not in distillers[distiller].knobs:
+    if distiller in distillers and "temperature" not in distillers[distiller].settings():
         return {"temperature"}
     return set()
 

@@ -119,7 +119,7 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(("count", "batch_size", "sizes"), [(10, 4, [4, 4]), (8, 4, [4, 4]), (3, 4, [3]), (1, 4, [1])])
 def test_an_incomplete_batch_is_left_out_unless_it_is_the_first(count: int, batch_size: int, sizes: list[int]) -> None:
     batches = epoch_of(numbered(count), batch_size=batch_size)
-    assert [len(batch) for batch in batches] == sizes
+    assert [len(batch.labels) for batch in batches] == sizes
     assert steps_per_epoch(count, batch_size) == len(sizes)
 
 
@@ -153,7 +153,7 @@ def test_augmenting_all_batches_at_once_changes_none(count: int, batch_size: int
 def test_evaluation_sees_every_image_once_in_order_and_untouched() -> None:
     split = numbered(10)
     batches = list(in_order(split, 4))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert [len(batch.labels) for batch in batches] == [4, 4, 2]
     assert torch.equal(torch.cat([batch.images for batch in batches]), split.images)
     assert torch.equal(torch.cat([batch.labels for batch in batches]), split.labels)
 

@@ -18,17 +18,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kdflow import distillers
-from kdflow.config import Recipe
+from kdflow.config import Recipe, RuntimeConfig
 from kdflow.data import Dataset
 from kdflow.data.batches import training_batches
 from kdflow.device import cuda_graphs
 from kdflow.device.cuda_graphs import WARM_UP, Graphed
-from kdflow.device.runtime import Runtime
+from kdflow.device.runtime import Runtime, resolve
 from kdflow.models.export import Normalised
 from kdflow.teachers.frozen import Frozen
 from kdflow.teachers.shared import SharedTeacher
-from kdflow.training.cohort import CohortStep, Member, MemberTrainer, teacher_taps
-from kdflow.training.loop import Step, _train_epoch, fit
+from kdflow.training.cohort import CohortStep, teacher_taps
+from kdflow.training.loop import Step, _Schedule, _train_epoch, fit
+from kdflow.training.member import Member, MemberTrainer
 
 Tiny = Callable[..., nn.Module]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -98,8 +99,8 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     stream = SimpleNamespace(wait_stream=lambda other: None)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Tape)
     monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device=None: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: stream)
     monkeypatch.setattr(torch.cuda, "stream", nullcontext)
     return made
 
@@ -108,20 +109,13 @@ def numbered(call: int, *shape: int) -> Tensor:
     return torch.full(shape or (3,), float(call))
 
 
-def test_on_the_cpu_a_call_is_a_call_whatever_is_passed() -> None:
-    calls: list[tuple[Any, ...]] = []
-    result = object()
+def test_nothing_is_recorded_unless_it_is_asked_for(runtime: Runtime) -> None:
+    def function(value: Tensor) -> Tensor:
+        return value
 
-    def function(*inputs: Any) -> Any:
-        calls.append(inputs)
-        return result
-
-    call = Graphed(function, CPU)
-    given = (torch.ones(2), 0.1, "text", None)
-    for number in range(6):
-        assert call(*given[: number % 5]) is result
-    assert [len(inputs) for inputs in calls] == [0, 1, 2, 3, 4, 0]
-    assert all(ours is theirs for inputs in calls for ours, theirs in zip(inputs, given, strict=False))
+    assert runtime.recorded(function) is function
+    assert isinstance(replace(runtime, cuda_graphs=True).recorded(function), Graphed)
+    assert not resolve(RuntimeConfig(device="cpu", cuda_graphs=True)).cuda_graphs, "not on the CPU"
 
 
 def test_the_fourth_call_is_recorded_and_later_ones_only_replay_it(tapes: list[Tape]) -> None:
@@ -131,7 +125,7 @@ def test_the_fourth_call_is_recorded_and_later_ones_only_replay_it(tapes: list[T
         ran.append(len(tapes))
         return value * 2 + 1
 
-    call = Graphed(function, CUDA)
+    call = Graphed(function)
     for number in range(8):
         assert torch.equal(call(numbered(number)), numbered(2 * number + 1)), number
         assert len(tapes) == (number >= WARM_UP)
@@ -139,8 +133,8 @@ def test_the_fourth_call_is_recorded_and_later_ones_only_replay_it(tapes: list[T
 
 
 def test_a_result_stays_when_the_next_is_computed(tapes: list[Tape]) -> None:
-    single = Graphed(lambda value: value + 1, CUDA)
-    named = Graphed(lambda value: {"one": value + 1, "same": value}, CUDA)
+    single = Graphed(lambda value: value + 1)
+    named = Graphed(lambda value: {"one": value + 1, "same": value})
     results = [(single(numbered(number)), named(numbered(number))) for number in range(8)]
     for number, (one, several) in enumerate(results):
         assert torch.equal(one, numbered(number + 1))
@@ -151,7 +145,7 @@ def test_a_result_stays_when_the_next_is_computed(tapes: list[Tape]) -> None:
 
 
 def test_what_was_passed_in_is_neither_kept_nor_overwritten(tapes: list[Tape]) -> None:
-    call = Graphed(lambda value: value * 1, CUDA)
+    call = Graphed(lambda value: value * 1)
     given = [numbered(number) for number in range(8)]
     for number, value in enumerate(given):
         result = call(value)
@@ -162,7 +156,7 @@ def test_what_was_passed_in_is_neither_kept_nor_overwritten(tapes: list[Tape]) -
 
 @pytest.mark.parametrize("odd", [{0}, {2}, {4}, {5, 7}, {4, 5, 6, 7}])
 def test_other_shapes_are_computed_too_and_disturb_nothing(tapes: list[Tape], odd: set[int]) -> None:
-    call = Graphed(lambda value, rate: value * rate, CUDA)
+    call = Graphed(lambda value, rate: value * rate)
     for number in range(10):
         shape = (2,) if number in odd else (3,)
         assert torch.equal(call(numbered(number, *shape), torch.tensor(0.5)), numbered(number, *shape) / 2)
@@ -176,13 +170,13 @@ def test_what_a_call_changes_in_place_is_changed_once_a_call(tapes: list[Tape]) 
         total.add_(value.sum())
         return total
 
-    call = Graphed(function, CUDA)
+    call = Graphed(function)
     seen = [call(numbered(1)).clone().item() for _ in range(8)]
     assert seen == [3.0 * number for number in range(1, 9)]
 
 
 def test_chance_is_drawn_afresh_at_each_replay_and_follows_from_the_seed(tapes: list[Tape]) -> None:
-    call = Graphed(lambda value: torch.dropout(value, 0.5, train=True), CUDA)
+    call = Graphed(lambda value: torch.dropout(value, 0.5, train=True))
     masks = []
     with torch.random.fork_rng():
         for seed in (0, 1, 2, 3, 4, 5, 6, 4):
@@ -193,7 +187,7 @@ def test_chance_is_drawn_afresh_at_each_replay_and_follows_from_the_seed(tapes: 
 
 
 def test_a_function_that_waits_for_the_device_cannot_be_recorded(tapes: list[Tape]) -> None:
-    call = Graphed(lambda value: value * value.sum().item(), CUDA)
+    call = Graphed(lambda value: value * value.sum().item())
     for _ in range(WARM_UP):
         call(numbered(1))
     with pytest.raises(RuntimeError, match="waits for the device"):
@@ -208,16 +202,17 @@ def a_cohort(tiny: Tiny, *, dropout: float = 0.0) -> list[Member]:
     ]
 
 
-def steps(cohort: list[Member], tiny: Tiny, runtime: Runtime, device: torch.device) -> list[Any]:
+def steps(cohort: list[Member], tiny: Tiny, runtime: Runtime) -> list[Any]:
     """Sums of nine steps, and the weights after them."""
     shared = SharedTeacher(Frozen(tiny(1)), teacher_taps(cohort), runtime)
-    batches = [shared.teach(IMAGES[part:][:12], LABELS[part:][:12]) for part in (0, 12, 24, 36, 0, 42, 12, 24, 36)]
+    places = [torch.arange(48)[first:][:12] for first in (0, 12, 24, 36, 0, 42, 12, 24, 36)]
+    batches = [shared.teach(IMAGES[part], LABELS[part], part) for part in places]
     trainers = [MemberTrainer(member, RECIPE, runtime, batches[0]) for member in cohort]
-    step = CohortStep(trainers, replace(runtime, device=device))
+    step = CohortStep(trainers, runtime)
     rates = torch.linspace(0.1, 0.01, len(batches)).unbind()
     with torch.random.fork_rng():
         sums = [
-            step(batch, rate=rate, dropout_seed=number)
+            step(batch, rate=rate, progress=rate, dropout_seed=number).values
             for number, (batch, rate) in enumerate(zip(batches, rates, strict=True))
         ]
     return [sums, [trainer.model.state_dict() for trainer in trainers]]
@@ -228,9 +223,9 @@ def steps(cohort: list[Member], tiny: Tiny, runtime: Runtime, device: torch.devi
 def test_replayed_steps_of_a_cohort_are_the_steps_themselves(
     tiny: Tiny, runtime: Runtime, tapes: list[Tape], members: int, dropout: float
 ) -> None:
-    plain = steps(a_cohort(tiny, dropout=dropout)[:members], tiny, runtime, CPU)
+    plain = steps(a_cohort(tiny, dropout=dropout)[:members], tiny, runtime)
     assert not tapes
-    replayed = steps(a_cohort(tiny, dropout=dropout)[:members], tiny, runtime, CUDA)
+    replayed = steps(a_cohort(tiny, dropout=dropout)[:members], tiny, replace(runtime, cuda_graphs=True))
     assert len(tapes) == 1
     torch.testing.assert_close(replayed, plain, rtol=0, atol=0)
 
@@ -238,15 +233,18 @@ def test_replayed_steps_of_a_cohort_are_the_steps_themselves(
 def test_an_epoch_reads_no_number_back(tiny: Tiny, runtime: Runtime) -> None:
     cohort = a_cohort(tiny)
     shared = SharedTeacher(Frozen(tiny(1)), teacher_taps(cohort), runtime)
-    batches = list(zip(IMAGES.split(12), LABELS.split(12), strict=True))
-    trainers = [MemberTrainer(member, RECIPE, runtime, shared.teach(IMAGES[:2], LABELS[:2])) for member in cohort]
+    batches = list(zip(IMAGES.split(12), LABELS.split(12), torch.arange(48).split(12), strict=True))
+    trainers = [
+        MemberTrainer(member, RECIPE, runtime, shared.teach(IMAGES[:2], LABELS[:2], torch.arange(2)))
+        for member in cohort
+    ]
     done: list[Step] = []
-    with runtime.own_randomness(), Waiting():
-        last = _train_epoch(
-            CohortStep(trainers, runtime), shared.teach_all(batches, "epoch"), [0.1] * 4, (0, 1), done.append
-        )
+    schedule = _Schedule(1, [0.1] * 4, [0.0] * 4)
+    with Waiting():
+        step = CohortStep(trainers, runtime)
+        last = _train_epoch(step, shared.teach_all(batches, "epoch"), schedule, runtime, done.append)
         with pytest.raises(RuntimeError, match="waits for the device"):
-            last.sums.sum().item()
+            last.sums.values.sum().item()
     assert [step.seen for step in done] == [12, 24, 36, 48]
 
 
@@ -255,7 +253,7 @@ def gpu() -> Iterator[Runtime]:
     """CUDA in float32, without the shortcuts of TF32."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
-    yield Runtime(0, CUDA, torch.float32, torch.get_num_threads())
+    yield Runtime(0, CUDA, torch.float32, torch.get_num_threads(), cuda_graphs=True)
     torch.backends.cudnn.allow_tf32 = before
 
 
@@ -266,7 +264,7 @@ def test_on_cuda_results_are_those_of_the_function_and_stay() -> None:
     def function(value: Tensor, rate: Tensor) -> dict[str, Tensor]:
         return {"product": value * weight * rate, "sum": value.sum()}
 
-    call = Graphed(function, CUDA)
+    call = Graphed(function)
     results = []
     for number in range(10):
         shape = (2, 3) if number in (1, 5, 7) else (3,)
@@ -280,7 +278,7 @@ def test_on_cuda_results_are_those_of_the_function_and_stay() -> None:
 
 @needs_cuda
 def test_on_cuda_chance_is_drawn_afresh_at_each_replay_and_follows_from_the_seed() -> None:
-    call = Graphed(lambda value: torch.dropout(value, 0.5, train=True), CUDA)
+    call = Graphed(lambda value: torch.dropout(value, 0.5, train=True))
     value, masks = torch.ones(4096, device=CUDA), []
     with torch.random.fork_rng(devices=[CUDA]):
         for seed in (0, 1, 2, 3, 4, 5, 6, 4):
@@ -310,23 +308,22 @@ def test_on_cuda_an_epoch_of_replays_waits_for_nothing(tiny: Tiny, data: Dataset
     train, normalise = data.train.to(CUDA), Normalised(data.mean, data.std).to(CUDA)
     cohort = a_cohort(tiny, dropout=0.5)
     shared = SharedTeacher(Frozen(tiny(1)), teacher_taps(cohort), gpu)
-    sample = shared.teach(normalise(train.images[:2]), train.labels[:2])
+    sample = shared.teach(normalise(train.images[:2]), train.labels[:2], torch.arange(2, device=CUDA))
     step = CohortStep([MemberTrainer(member, RECIPE, gpu, sample) for member in cohort], gpu)
 
     def epoch(number: int, mode: str) -> Step:
         drawn = training_batches(train, seed=0, epoch=number, batch_size=16, mirrored=True, at_once=True)
-        shown = [(normalise(batch.images), batch.labels) for batch in drawn]
-        rates = gpu.scalars([0.1, 0.08, 0.06, 0.04])
+        shown = [(normalise(batch.images), batch.labels, batch.index) for batch in drawn]
+        schedule = _Schedule(number, [0.1, 0.08, 0.06, 0.04], [0.0, 0.25, 0.5, 0.75])
         torch.cuda.set_sync_debug_mode(mode)
         try:
             batches = shared.teach_all(shown, f"epoch-{number}")
-            return _train_epoch(step, batches, rates, (0, number), lambda step: None)
+            return _train_epoch(step, batches, schedule, gpu, lambda step: None)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    with gpu.own_randomness():
-        for number in (1, 2):
-            epoch(number, "default")
-        last = epoch(3, "error")
+    for number in (1, 2):
+        epoch(number, "default")
+    last = epoch(3, "error")
     assert last.seen == 64
     assert last.sums.isfinite().all()

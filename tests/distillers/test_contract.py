@@ -15,9 +15,10 @@ from kdflow.config.option import show
 from kdflow.data import Dataset
 from kdflow.device.runtime import Runtime
 from kdflow.distillers import Distiller
+from kdflow.distillers.base import DistillationBatch
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.cohort import Member
 from kdflow.training.loop import fit
+from kdflow.training.member import Member
 
 each_distiller = pytest.mark.parametrize("name", list(distillers.distillers))
 
@@ -32,14 +33,23 @@ def prepared(name: str) -> tuple[Distiller, dict[str, Tensor], dict[str, Tensor]
     distiller = distillers.build(name)
     student = activations(distiller.student_taps, width=6, seed=0)
     teacher = activations(distiller.teacher_taps, width=9, seed=1)
-    distiller.prepare(student, teacher)
+    distiller.prepare(shown(student, teacher))
     return distiller, student, {tap: value.detach() for tap, value in teacher.items()}
+
+
+def shown(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> DistillationBatch:
+    return DistillationBatch(student, teacher, torch.arange(8))
+
+
+def loss_of(distiller: Distiller, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> Tensor:
+    given = distiller(shown(student, teacher))
+    return given if isinstance(given, Tensor) else sum(given.values())
 
 
 @each_distiller
 def test_the_loss_is_a_finite_scalar_whose_gradient_reaches_the_student(name: str) -> None:
     distiller, student, teacher = prepared(name)
-    loss = distiller(student, teacher)
+    loss = loss_of(distiller, student, teacher)
     assert loss.shape == ()
     assert loss.isfinite()
     loss.backward()
@@ -53,7 +63,8 @@ def test_the_loss_is_a_finite_scalar_whose_gradient_reaches_the_student(name: st
 def test_the_loss_changes_with_the_teacher(name: str) -> None:
     distiller, student, teacher = prepared(name)
     others = {tap: value.flip(0) for tap, value in teacher.items()}
-    assert distiller(student, others).item() != pytest.approx(distiller(student, teacher).item())
+    changed, usual = loss_of(distiller, student, others), loss_of(distiller, student, teacher)
+    assert changed.item() != pytest.approx(usual.item())
 
 
 @each_distiller
@@ -79,7 +90,7 @@ def test_a_distiller_trains_a_student_on_the_teacher_alone(
 
 @each_distiller
 def test_each_knob_is_read_and_refused_by_name(name: str) -> None:
-    knobs = {knob: spec for knob, spec in distillers.distillers[name].knobs.items() if knob != "temperature"}
+    knobs = {knob: spec for knob, spec in distillers.distillers[name].settings().items() if knob != "temperature"}
     distiller = distillers.build(name, knobs=",".join(f"{knob}={show(spec.default)}" for knob, spec in knobs.items()))
     assert type(distiller) is distillers.distillers[name]
     for knob in knobs:
@@ -122,11 +133,11 @@ class Hints(Distiller):
     student_taps = ("1",)
     teacher_taps = ("1", "logits")
 
-    def prepare(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> None:
-        self.projection = nn.Conv2d(student["1"].shape[1], teacher["1"].shape[1], kernel_size=1)
+    def prepare(self, batch: DistillationBatch) -> None:
+        self.projection = nn.Conv2d(batch.student["1"].shape[1], batch.teacher["1"].shape[1], kernel_size=1)
 
-    def forward(self, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> Tensor:
-        return (self.projection(student["1"].float()) - teacher["1"].float()).square().mean()
+    def forward(self, batch: DistillationBatch) -> Tensor:
+        return (self.projection(batch.student["1"]) - batch.teacher["1"]).square().mean()
 
 
 def train_by_hints(data: Dataset, runtime: Runtime, student: nn.Module, teacher: Frozen) -> tuple[Hints, list[float]]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdflow.distillers.base import DistillationBatch
 from kdflow.distillers.relation.rkd import RelationalDistillation, angle_loss, distance_loss
 
 # A right triangle with sides 3, 4, 5, and one with sides 1, 1, sqrt 2.
@@ -85,14 +86,14 @@ def test_embeddings_that_coincide_give_a_gradient_of_ordinary_size(loss, coincid
 
 def test_the_distiller_weighs_both_by_its_knobs_and_flattens() -> None:
     student, teacher = points(4, 6, seed=0), points(4, 8, seed=1)
-    value = RelationalDistillation(distance=2.0, angle=3.0)(
-        {"embedding": student.view(4, 6, 1, 1)}, {"embedding": teacher.view(4, 2, 4)}
-    )
-    torch.testing.assert_close(value, 2 * distance_loss(student, teacher) + 3 * angle_loss(student, teacher))
+    ours, theirs = {"embedding": student.view(4, 6, 1, 1)}, {"embedding": teacher.view(4, 2, 4)}
+    terms = RelationalDistillation(distance=2.0, angle=3.0)(DistillationBatch(ours, theirs, torch.arange(4)))
+    expected = {"distance": 2 * distance_loss(student, teacher), "angle": 3 * angle_loss(student, teacher)}
+    torch.testing.assert_close(terms, expected)
 
 
 def test_the_default_weights_are_those_of_the_paper() -> None:
-    assert {name: spec.default for name, spec in RelationalDistillation.knobs.items()} == {
+    assert {name: spec.default for name, spec in RelationalDistillation.settings().items()} == {
         "distance": 25.0,
         "angle": 50.0,
     }

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kdflow.distillers.base import DistillationBatch
 from kdflow.distillers.response.soft_targets import SoftTargets, soft_target_loss
 
 STUDENT = [[1.0, -0.5, 2.0], [0.3, 0.2, -1.0]]
@@ -114,6 +115,5 @@ def test_value_and_gradient_are_finite_for_large_logits(temperature: float, dtyp
 
 def test_the_distiller_is_the_function_at_its_temperature() -> None:
     student, teacher = logits(4, 10, seed=0), logits(4, 10, seed=1)
-    assert torch.equal(
-        SoftTargets(3.0)({"logits": student}, {"logits": teacher}), soft_target_loss(student, teacher, 3.0)
-    )
+    batch = DistillationBatch({"logits": student}, {"logits": teacher}, torch.arange(4))
+    assert torch.equal(SoftTargets(3.0)(batch), soft_target_loss(student, teacher, 3.0))

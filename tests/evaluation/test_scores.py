@@ -12,7 +12,8 @@ from torch.nn import functional
 from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.evaluation import scores
-from kdflow.evaluation.scores import correct, final_scores, score, teacher_kl
+from kdflow.evaluation.metrics import Observed, correct, teacher_kl
+from kdflow.evaluation.scores import final_scores
 from kdflow.models.export import Servable
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="scores on CUDA need a CUDA device")
@@ -23,9 +24,15 @@ def served(tiny: Callable[..., nn.Module], data: Dataset) -> Servable:
     return Servable(tiny(0), data.mean, data.std)
 
 
+def score(model: nn.Module, split: Split, **options: torch.device) -> tuple[float, float]:
+    """Accuracy and loss."""
+    given = scores.score(model, split, "final/test_", **options)  # type: ignore[arg-type]
+    return given["final/test_accuracy"], given["final/test_loss"]
+
+
 def test_correct_answers_are_counted_by_hand() -> None:
     logits = torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, -2.0], [5.0, 5.5, 6.0]])
-    assert correct(logits, torch.tensor([1, 2, 2])) == 2
+    assert correct(Observed(logits, logits.argmax(1), torch.tensor([1, 2, 2]), {}, {})) == 2
 
 
 def test_the_divergence_of_equal_predictions_is_zero() -> None:
@@ -73,7 +80,7 @@ def test_accuracy_over_many_batches_is_counted_exactly(
 
     monkeypatch.setattr(scores, "BATCH_SIZE", 3)
     split = colours(1001, 0)
-    accuracy, loss = score(Red(), split, device=device)  # type: ignore[arg-type]
+    accuracy, loss = score(Red(), split, device=device)
     assert accuracy == 251 / 1001
     assert loss == pytest.approx(-(251 * math.log(0.7) + 750 * math.log(0.1)) / 1001, rel=1e-6)
 
@@ -83,7 +90,7 @@ def test_a_model_that_is_sure_and_wrong_has_a_large_but_finite_loss(data: Datase
         def forward(self, images: Tensor) -> Tensor:
             return functional.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
 
-    accuracy, loss = score(Sure(), data.test)  # type: ignore[arg-type]
+    accuracy, loss = score(Sure(), data.test)
     assert accuracy == 0.25
     assert 10 < loss < 100
 

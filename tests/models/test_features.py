@@ -11,7 +11,7 @@ from torch import nn
 
 from kdflow import models
 from kdflow.common.errors import UsageError
-from kdflow.models.features import Tapped
+from kdflow.models.features import STAGES, Tapped, paired_stages, stages
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -108,3 +108,53 @@ def test_a_module_that_is_not_there_is_a_one_line_error(student: nn.Module, name
 def test_a_model_without_linear_layers_has_no_embedding(tiny: Callable[..., nn.Module]) -> None:
     with pytest.raises(UsageError, match="no linear layer, so it has no embedding"):
         Tapped(nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten()), ["embedding"])
+
+
+# Sizes and channels of the stages at 32x32, from the architectures' own tables.
+SIZES = {
+    "small-cnn": [(32, 16), (16, 32), (8, 32)],
+    "alexnet": [(32, 32), (16, 64), (8, 128), (4, 128)],
+    "torchvision:resnet18": [(16, 64), (8, 64), (4, 128), (2, 256), (1, 512)],
+    "torchvision:vgg11": [(32, 64), (16, 128), (8, 256), (4, 512), (2, 512), (1, 512)],
+    # Of dense blocks the transition that follows, of inverted residuals the expansion of the block that shrinks.
+    "torchvision:densenet121": [(16, 64), (8, 128), (4, 256), (2, 512), (1, 1024)],
+    "torchvision:mobilenet_v2": [(16, 96), (8, 144), (4, 192), (2, 576), (1, 1280)],
+    "torchvision:mobilenet_v3_small": [(16, 16), (8, 72), (4, 96), (2, 288), (1, 576)],
+    "torchvision:efficientnet_b0": [(16, 96), (8, 144), (4, 240), (2, 672), (1, 1280)],
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_stages_are_the_last_activation_at_each_size(name: str) -> None:
+    model = models.build(name, 10, seed=0)
+    paths = stages(model)
+    assert model.training
+    assert hooks(model) == 0
+    activations = Tapped(model.eval(), [STAGES])(IMAGES)
+    found = [activations[f"stage.{number}"].shape for number in range(len(paths))]
+    assert [(shape[2], shape[1]) for shape in found] == SIZES[name]
+    assert f"stage.{len(paths)}" not in activations
+
+
+def test_probing_for_stages_leaves_statistics_and_random_numbers_alone() -> None:
+    model = models.build("torchvision:resnet18", 10, seed=0)
+    before, noise = [value.clone() for value in model.state_dict().values()], torch.get_rng_state()
+    stages(model)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.state_dict().values(), strict=True))
+    assert torch.equal(noise, torch.get_rng_state())
+
+
+def test_stages_of_equal_size_are_paired_and_else_the_deepest() -> None:
+    def seen(name: str) -> dict[str, torch.Tensor]:
+        return Tapped(models.build(name, 10, seed=0).eval(), [STAGES])(IMAGES)
+
+    small, alexnet, resnet = seen("small-cnn"), seen("alexnet"), seen("torchvision:resnet18")
+    assert paired_stages(small, alexnet) == [(f"stage.{number}", f"stage.{number}") for number in range(3)]
+    assert paired_stages(small, resnet) == [("stage.1", "stage.0"), ("stage.2", "stage.1")]
+    unequal = {"stage.0": torch.zeros(1, 2, 5, 5), "stage.1": torch.zeros(1, 2, 3, 3), "logits": torch.zeros(1, 2)}
+    assert paired_stages(unequal, alexnet) == [("stage.1", "stage.3")]
+
+
+def test_a_model_without_feature_maps_has_no_stages() -> None:
+    with pytest.raises(UsageError, match="no feature maps, so it has no stages"):
+        stages(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10)))

@@ -22,8 +22,8 @@ from kdflow.device.runtime import Runtime
 from kdflow.models.features import LOGITS
 from kdflow.teachers.frozen import Frozen
 from kdflow.teachers.shared import SharedTeacher
-from kdflow.training.cohort import Member
 from kdflow.training.loop import Step, fit
+from kdflow.training.member import Member
 
 Tiny = Callable[..., nn.Module]
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.1)
@@ -235,7 +235,7 @@ def test_training_goes_on_where_nothing_can_be_kept(
 
 def test_all_batches_are_taught_as_each_alone_would_be(runtime: Runtime, tiny: Tiny) -> None:
     images, labels = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(10)
-    batches = list(zip(images.split(4), labels.split(4), strict=True))
+    batches = list(zip(images.split(4), labels.split(4), labels.split(4), strict=True))
     seen: list[int] = []
     teacher = tiny(1)
     teacher.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
@@ -243,11 +243,12 @@ def test_all_batches_are_taught_as_each_alone_would_be(runtime: Runtime, tiny: T
     first = list(shared.teach_all(batches, "part"))
     second = list(shared.teach_all(iter(batches), "part"))
     assert seen == [4, 4, 2]
-    for (ours, theirs), one, other in zip(batches, first, second, strict=True):
+    for (ours, theirs, places), one, other in zip(batches, first, second, strict=True):
         for taught in (one, other):
             assert torch.equal(taught.images, ours)
             assert torch.equal(taught.labels, theirs)
-            assert torch.equal(taught.taught[LOGITS], shared.teach(ours, theirs).taught[LOGITS])
+            assert torch.equal(taught.index, places)
+            assert torch.equal(taught.teacher[LOGITS], shared.teach(ours, theirs, places).teacher[LOGITS])
     seen.clear()
     list(shared.teach_all(batches, "other part"))
     assert seen == [4, 4, 2]

@@ -3,7 +3,8 @@
 The parts of the loss have files of their own under `distillers`; epochs, metrics and seeds are `test_train`'s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,18 +16,20 @@ from kdflow import distillers
 from kdflow.config import Recipe
 from kdflow.data import Dataset
 from kdflow.device.runtime import Runtime
-from kdflow.distillers.base import Activations, Distiller
+from kdflow.distillers.base import DistillationBatch, Distiller
 from kdflow.distillers.response.soft_targets import soft_target_loss
 from kdflow.teachers.frozen import Frozen
-from kdflow.teachers.shared import SharedTeacher, TaughtBatch
-from kdflow.training.cohort import Losses, Member, MemberTrainer, teacher_taps
+from kdflow.teachers.shared import CohortBatch, SharedTeacher
+from kdflow.training.cohort import teacher_taps
 from kdflow.training.loop import fit
+from kdflow.training.member import Member, MemberTrainer
 
 Tiny = Callable[..., nn.Module]
 ALPHAS = [0.0, 1e-6, 0.25, 0.5, 1 - 1e-6, 1.0]
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1)
 IMAGES = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 4
+INDEX = torch.arange(12)
 
 
 def member(model: nn.Module, alpha: float, distiller: str = "soft-targets") -> Member:
@@ -35,15 +38,17 @@ def member(model: nn.Module, alpha: float, distiller: str = "soft-targets") -> M
 
 def trainer(
     model: nn.Module, alpha: float, runtime: Runtime, teacher: nn.Module | None, **recipe: float
-) -> tuple[MemberTrainer, TaughtBatch]:
+) -> tuple[MemberTrainer, CohortBatch]:
     one = member(model, alpha)
-    batch = SharedTeacher(Frozen(teacher) if teacher else None, teacher_taps([one]), runtime).teach(IMAGES, LABELS)
+    batch = SharedTeacher(Frozen(teacher) if teacher else None, teacher_taps([one]), runtime).teach(
+        IMAGES, LABELS, INDEX
+    )
     return MemberTrainer(one, replace(RECIPE, **recipe), runtime, batch), batch
 
 
 def losses(
     model: nn.Module, alpha: float, runtime: Runtime, teacher: nn.Module | None, labels: Tensor = LABELS
-) -> Losses:
+) -> dict[str, Tensor]:
     one, batch = trainer(model, alpha, runtime, teacher)
     return one.losses({"logits": model(IMAGES)}, replace(batch, labels=labels))
 
@@ -63,7 +68,7 @@ def weights(model: nn.Module) -> list[Tensor]:
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_the_loss_is_linear_in_alpha_also_at_the_ends(tiny: Tiny, runtime: Runtime, alpha: float) -> None:
     model, teacher = tiny(0), tiny(1)
-    total = losses(model, alpha, runtime, teacher).total
+    total = losses(model, alpha, runtime, teacher)["loss"]
     label = functional.cross_entropy(model(IMAGES), LABELS)
     distill = soft_target_loss(model(IMAGES), Frozen(teacher)(IMAGES), 4.0)
     torch.testing.assert_close(total, alpha * label + (1 - alpha) * distill)
@@ -74,22 +79,24 @@ def test_the_loss_is_linear_in_alpha_also_at_the_ends(tiny: Tiny, runtime: Runti
 def test_the_parts_of_the_loss_are_reported_unweighted(tiny: Tiny, runtime: Runtime, alpha: float) -> None:
     model, teacher = tiny(0), tiny(1)
     parts = losses(model, alpha, runtime, teacher)
-    torch.testing.assert_close(parts.label, functional.cross_entropy(model(IMAGES), LABELS))
-    expected = soft_target_loss(model(IMAGES), Frozen(teacher)(IMAGES), 4.0) if alpha < 1 else torch.tensor(0.0)
-    torch.testing.assert_close(parts.distill, expected)
+    torch.testing.assert_close(parts["label_loss"], functional.cross_entropy(model(IMAGES), LABELS))
+    assert ("distill_loss" in parts) == (alpha < 1)
+    if alpha < 1:
+        expected = soft_target_loss(model(IMAGES), Frozen(teacher)(IMAGES), 4.0)
+        torch.testing.assert_close(parts["distill_loss"], expected)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
 def test_labels_count_at_alpha_above_zero(tiny: Tiny, runtime: Runtime, alpha: float) -> None:
     model, teacher = tiny(0), tiny(1)
-    one, other = (losses(model, alpha, runtime, teacher, labels).total for labels in (LABELS, LABELS.flip(0)))
+    one, other = (losses(model, alpha, runtime, teacher, labels)["loss"] for labels in (LABELS, LABELS.flip(0)))
     assert not equal(gradients(model, one), gradients(model, other))
 
 
 def test_at_alpha_one_the_gradient_does_not_depend_on_the_teacher(tiny: Tiny, runtime: Runtime) -> None:
     model = tiny(0)
     one, other, none = (
-        gradients(model, losses(model, 1.0, runtime, teacher).total) for teacher in (tiny(1), tiny(2), None)
+        gradients(model, losses(model, 1.0, runtime, teacher)["loss"]) for teacher in (tiny(1), tiny(2), None)
     )
     assert equal(one, other)
     assert equal(one, none)
@@ -99,7 +106,7 @@ def test_at_alpha_one_the_gradient_does_not_depend_on_the_teacher(tiny: Tiny, ru
 def test_at_alpha_zero_the_gradient_does_not_depend_on_the_labels(tiny: Tiny, runtime: Runtime) -> None:
     model, teacher = tiny(0), tiny(1)
     one, other = (
-        gradients(model, losses(model, 0.0, runtime, teacher, labels).total) for labels in (LABELS, LABELS.flip(0))
+        gradients(model, losses(model, 0.0, runtime, teacher, labels)["loss"]) for labels in (LABELS, LABELS.flip(0))
     )
     assert equal(one, other)
 
@@ -107,7 +114,7 @@ def test_at_alpha_zero_the_gradient_does_not_depend_on_the_labels(tiny: Tiny, ru
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_the_teacher_counts_at_alpha_below_one(tiny: Tiny, runtime: Runtime, alpha: float) -> None:
     model = tiny(0)
-    one, other = (gradients(model, losses(model, alpha, runtime, tiny(seed)).total) for seed in (1, 2))
+    one, other = (gradients(model, losses(model, alpha, runtime, tiny(seed))["loss"]) for seed in (1, 2))
     assert not equal(one, other)
 
 
@@ -130,10 +137,11 @@ def test_a_step_reports_sums_over_its_images(tiny: Tiny, runtime: Runtime) -> No
     one, batch = trainer(model, 0.5, runtime, tiny(1))
     logits = tiny(0)(IMAGES)
     label = functional.cross_entropy(logits, LABELS) * 12
-    distill = soft_target_loss(logits, batch.taught["logits"], 4.0) * 12
+    distill = soft_target_loss(logits, batch.teacher["logits"], 4.0) * 12
     hits = (logits.argmax(1) == LABELS).sum()
-    expected = torch.stack([0.5 * label + 0.5 * distill, label, distill, hits])
-    torch.testing.assert_close(one.step(batch, rate=0.1), expected.detach())
+    parts = {"loss": 0.5 * label + 0.5 * distill, "label_loss": label, "distill_loss": distill, "accuracy": hits}
+    expected = {f"train/{name}": value.detach() for name, value in parts.items()}
+    torch.testing.assert_close(one.step(batch, rate=0.1), expected)
 
 
 @pytest.mark.parametrize(("clip_norm", "length"), [(0.01, 0.01), (0.1, 0.1), (0.0, None)])
@@ -166,16 +174,16 @@ def test_a_step_is_taken_in_train_mode_and_validation_returns_to_it(tiny: Tiny, 
 class Noisy(Distiller):
     """Has dropout and normalisation of its own."""
 
-    def prepare(self, student: Activations, teacher: Activations) -> None:
+    def prepare(self, batch: DistillationBatch) -> None:
         self.noise = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))
 
-    def forward(self, student: Activations, teacher: Activations) -> Tensor:
-        return functional.mse_loss(self.noise(student["logits"]), teacher["logits"])
+    def forward(self, batch: DistillationBatch) -> Tensor:
+        return functional.mse_loss(self.noise(batch.student["logits"]), batch.teacher["logits"])
 
 
 def test_validation_draws_nothing_for_a_distiller_and_teaches_it_nothing(tiny: Tiny, runtime: Runtime) -> None:
     one = Member("noisy", tiny(0), 0.5, Noisy())
-    batch = SharedTeacher(Frozen(tiny(1)), teacher_taps([one]), runtime).teach(IMAGES, LABELS)
+    batch = SharedTeacher(Frozen(tiny(1)), teacher_taps([one]), runtime).teach(IMAGES, LABELS, INDEX)
     trainer = MemberTrainer(one, RECIPE, runtime, batch)
     noise = torch.get_rng_state()
     before = [value.clone() for value in weights(one.distiller)]
@@ -189,7 +197,7 @@ def test_validation_weighs_a_smaller_last_batch_by_its_size_and_changes_no_weigh
     model, teacher = tiny(0), tiny(1)
     one, whole = trainer(model, 0.5, runtime, teacher)
     parts = [
-        TaughtBatch(IMAGES[part], LABELS[part], {"logits": whole.taught["logits"][part]})
+        CohortBatch(IMAGES[part], LABELS[part], INDEX[part], {"logits": whole.teacher["logits"][part]})
         for part in (slice(0, 9), slice(9, 12))
     ]
     before = [value.clone() for value in weights(model)]
@@ -228,7 +236,9 @@ def test_alpha_below_one_asks_for_a_distiller_and_a_teacher(tiny: Tiny, runtime:
 def test_a_cohort_that_learns_from_labels_alone_never_runs_a_teacher(tiny: Tiny, runtime: Runtime) -> None:
     teacher = Frozen(tiny(1))
     teacher.model.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was run"))
-    assert SharedTeacher(teacher, teacher_taps([member(tiny(0), 1.0)]), runtime).teach(IMAGES, LABELS).taught == {}
+    assert (
+        SharedTeacher(teacher, teacher_taps([member(tiny(0), 1.0)]), runtime).teach(IMAGES, LABELS, INDEX).teacher == {}
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -261,3 +271,87 @@ def test_without_a_teacher_a_student_of_labels_equals_itself_in_a_cohort_with_on
     list(fit([member(alone, 1.0)], data, RECIPE, runtime=runtime))
     list(fit([member(company, 0.0), member(other, 1.0)], data, RECIPE, runtime=runtime, teacher=teacher))
     assert equal(weights(alone), weights(other))
+
+
+class ByLabels(Distiller):
+    """Looks at the images that the labels say are of the first class."""
+
+    reads_labels = True
+
+    def forward(self, batch: DistillationBatch) -> Tensor:
+        chosen = (batch.labels == 0).float()[:, None]
+        return ((batch.student["logits"] - batch.teacher["logits"]) * chosen).square().mean()
+
+
+def test_a_method_that_reads_labels_gets_them_at_alpha_zero_too(tiny: Tiny, runtime: Runtime) -> None:
+    model = tiny(0)
+    one = Member("labels", model, 0.0, ByLabels())
+    batch = SharedTeacher(Frozen(tiny(1)), teacher_taps([one]), runtime).teach(IMAGES, LABELS, INDEX)
+    trainer = MemberTrainer(one, RECIPE, runtime, batch)
+
+    def gradient(labels: Tensor) -> list[Tensor]:
+        return gradients(model, trainer.losses({"logits": model(IMAGES)}, replace(batch, labels=labels))["loss"])
+
+    assert not equal(gradient(LABELS), gradient(LABELS.roll(1)))
+
+
+class Noting(Distiller):
+    """Notes what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[DistillationBatch] = []
+
+    def forward(self, batch: DistillationBatch) -> dict[str, Tensor]:
+        self.seen.append(batch)
+        value = functional.mse_loss(batch.student["logits"], batch.teacher["logits"])
+        return {"half": value / 2, "rest": value / 2}
+
+
+def test_a_method_is_shown_each_image_by_its_place_how_far_training_is_and_no_labels(
+    tiny: Tiny, runtime: Runtime, data: Dataset, teacher: Frozen
+) -> None:
+    noting = Noting()
+    (first, _) = fit([Member("noting", tiny(0), 0.5, noting)], data, RECIPE, runtime=runtime, teacher=teacher)
+    training, validation = noting.seen[:4], noting.seen[4]
+    assert sorted(torch.cat([batch.index for batch in training]).tolist()) == list(range(64))
+    assert validation.index.tolist() == list(range(16))
+    assert [batch.progress for batch in training] == [0, 1 / 8, 2 / 8, 3 / 8]
+    assert {batch.labels for batch in noting.seen} == {None}
+    shown = training[2].index
+    images = torch.cat([batch.student["logits"] for batch in training])
+    assert images.shape == (64, 4)
+    assert len(shown) == 16
+    metrics = first.metrics[0]
+    terms = metrics["train/distill_loss/half"], metrics["train/distill_loss/rest"]
+    assert terms[0] == terms[1] == pytest.approx(metrics["train/distill_loss"] / 2)
+
+
+class Reversed:
+    """A teacher that is no network: it knows the labels and says the opposite, by the index of the image."""
+
+    def __init__(self, labels: Tensor) -> None:
+        self._labels = labels
+
+    @contextmanager
+    def teaching(self, taps: object, runtime: Runtime) -> Iterator[Callable[..., dict[str, Tensor]]]:
+        def teach(images: Tensor, labels: Tensor, index: Tensor) -> dict[str, Tensor]:
+            if len(images) == len(index) == 16 and torch.equal(self._labels[index], labels):
+                self.known = True
+            return {"logits": -10.0 * functional.one_hot(labels, 4).float()}
+
+        yield teach
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+def test_whatever_teaches_by_images_labels_and_index_can_be_the_teacher(
+    tiny: Tiny, runtime: Runtime, data: Dataset
+) -> None:
+    teacher, student = Reversed(data.train.labels), tiny(0)
+    recipe = replace(RECIPE, epochs=10)
+    *_, last = fit([member(student, 0.0)], data, recipe, runtime=runtime, teacher=teacher)
+    assert teacher.known, "each index is that of its label's image"
+    assert last.metrics[0]["val/accuracy"] < 0.1
+    assert last.metrics[0]["val/teacher_agreement"] < 0.5

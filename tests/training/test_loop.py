@@ -18,8 +18,8 @@ from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.device.runtime import Runtime
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.cohort import Member
 from kdflow.training.loop import LOOK_EVERY, Epoch, Step, fit
+from kdflow.training.member import Member
 from kdflow.training.schedules import learning_rate
 
 Tiny = Callable[..., nn.Module]
@@ -219,7 +219,7 @@ def test_steps_are_counted_for_a_progress_display(tiny: Tiny, data, runtime) -> 
     steps: list[Step] = []
     list(fit([Member("one", tiny(0))], data, replace(RECIPE, epochs=2), runtime=runtime, on_step=steps.append))
     assert [(step.number, step.of, step.seen) for step in steps] == [(n, STEPS, 16 * n) for n in (1, 2, 3, 4)] * 2
-    assert steps[0].sums.shape == (1, 4)
+    assert [list(one) for one in steps[0].means()] == [["train/loss", "train/label_loss", "train/accuracy"]]
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(train, tiny: Tiny) -> None:

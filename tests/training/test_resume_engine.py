@@ -22,11 +22,11 @@ from kdflow.common.errors import KdflowError
 from kdflow.config import DataConfig, Recipe
 from kdflow.data import Dataset, load
 from kdflow.device.runtime import Runtime
-from kdflow.distillers.base import Activations, Distiller
-from kdflow.models.features import EMBEDDING
+from kdflow.distillers.base import DistillationBatch, Distiller
+from kdflow.models.features import EMBEDDING, STAGES, paired_stages
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.cohort import Member
 from kdflow.training.loop import Epoch, Step, fit
+from kdflow.training.member import Member
 
 Tiny = Callable[..., nn.Module]
 RECIPE = Recipe(epochs=4, batch_size=16, lr=0.1)
@@ -38,12 +38,30 @@ class Projected(Distiller):
     student_taps = (EMBEDDING,)
     teacher_taps = (EMBEDDING,)
 
-    def prepare(self, student: Activations, teacher: Activations) -> None:
-        ours, theirs = student[EMBEDDING].shape[1], teacher[EMBEDDING].shape[1]
+    def prepare(self, batch: DistillationBatch) -> None:
+        ours, theirs = batch.student[EMBEDDING].shape[1], batch.teacher[EMBEDDING].shape[1]
         self.projection = nn.Sequential(nn.Linear(ours, theirs), nn.BatchNorm1d(theirs), nn.Dropout(0.2))
 
-    def forward(self, student: Activations, teacher: Activations) -> Tensor:
-        return functional.mse_loss(self.projection(student[EMBEDDING]), teacher[EMBEDDING])
+    def forward(self, batch: DistillationBatch) -> Tensor:
+        return functional.mse_loss(self.projection(batch.student[EMBEDDING]), batch.teacher[EMBEDDING])
+
+
+class Staged(Distiller):
+    """Hints on every stage, through a learned projection each."""
+
+    student_taps = (STAGES,)
+    teacher_taps = (STAGES,)
+
+    def prepare(self, batch: DistillationBatch) -> None:
+        self.pairs = paired_stages(batch.student, batch.teacher)
+        widths = [(batch.student[ours].shape[1], batch.teacher[theirs].shape[1]) for ours, theirs in self.pairs]
+        self.projections = nn.ModuleList(nn.Conv2d(*pair, kernel_size=1) for pair in widths)
+
+    def forward(self, batch: DistillationBatch) -> dict[str, Tensor]:
+        return {
+            str(number): functional.mse_loss(projection(batch.student[ours]), batch.teacher[theirs])
+            for number, ((ours, theirs), projection) in enumerate(zip(self.pairs, self.projections, strict=True))
+        }
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,8 @@ class Case:
 
 
 def distiller(kind: str) -> Distiller | None:
-    return Projected() if kind == "projected" else distillers.build(kind) if kind else None
+    own = {"projected": Projected, "staged": Staged}
+    return own[kind]() if kind in own else distillers.build(kind) if kind else None
 
 
 CASES = {
@@ -80,6 +99,7 @@ CASES = {
     "three in bfloat16": Case(dtype=torch.bfloat16),
     "three on two threads": Case(recipe=replace(RECIPE, epochs=2), dropout=0.5, threads=2),
     "distillers with weights of their own": Case(((0.5, "projected"), (0.0, "projected"), (0.5, "rkd")), dropout=0.5),
+    "hints on stages": Case(((0.5, "staged"), (0.0, "staged"), (1.0, "")), dropout=0.5),
     "a last layer that gets no gradient": Case(((0.0, "rkd"), (1.0, ""))),
 }
 
@@ -107,6 +127,12 @@ def packed(state: dict[str, Any]) -> bytes:
 
 def unpacked(content: bytes) -> dict[str, Any]:
     return torch.load(io.BytesIO(content), weights_only=True)
+
+
+def student_of(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The student's weights in a member's state, by the names that they have in the student."""
+    learner = state["learner"]
+    return {name.removeprefix("student."): learner[name] for name in learner if name.startswith("student.")}
 
 
 def told(epoch: Epoch) -> list[dict[str, float]]:
@@ -139,21 +165,23 @@ def test_from_whatever_epoch_training_goes_on_it_ends_as_if_never_interrupted(tr
         for (_, resumed), (_, uninterrupted) in zip(later, straight[done:], strict=True):
             assert same(unpacked(resumed), unpacked(uninterrupted)), f"after epoch {done}"
         for member, saved in zip(cohort, unpacked(straight[-1][1])["members"], strict=True):
-            assert same(dict(member.model.state_dict()), dict(saved["model"])), f"after epoch {done}"
+            assert same(dict(member.model.state_dict()), student_of(saved)), f"after epoch {done}"
 
 
 def test_the_cases_have_what_they_are_named_after(train, tiny: Tiny) -> None:
     def last(name: str) -> list[dict[str, Any]]:
         return list(train(CASES[name], CASES[name].cohort(tiny)))[-1].state["members"]
 
-    assert not tree_leaves([one["optimiser"] for one in last("three without momentum")])[0]
-    assert all(tensor is not None for one in last("three") for tensor in one["optimiser"].values())
+    assert not any(
+        isinstance(leaf, Tensor) for leaf in tree_leaves([one["optimiser"] for one in last("three without momentum")])
+    )
+    assert all(list(one["optimiser"]) == list(range(8)) for one in last("three"))
     ungiven, _ = last("a last layer that gets no gradient")
-    assert [tensor is None for tensor in ungiven["optimiser"].values()] == [False] * 6 + [True] * 2
+    assert list(ungiven["optimiser"]) == list(range(6))
     own, *_ = last("distillers with weights of their own")
-    assert {"projection.0.weight", "projection.1.running_mean"} < set(own["distiller"])
+    assert {"distiller.projection.0.weight", "distiller.projection.1.running_mean"} < set(own["learner"])
     fresh = Case().cohort(tiny)[0].model.state_dict()
-    assert not any(same(dict(one["model"]), dict(fresh)) for one in last("three"))
+    assert not any(same(student_of(one), dict(fresh)) for one in last("three"))
 
 
 def test_training_stopped_within_an_epoch_goes_on_from_the_one_before(train, tiny: Tiny) -> None:
@@ -186,7 +214,7 @@ def test_a_state_is_that_of_the_models_themselves_until_the_next_epoch(train, ti
     epoch = next(training)
     before = packed(epoch.state)
     for member, state in zip(cohort, epoch.state["members"], strict=True):
-        for parameter, saved in zip(member.model.parameters(), state["model"].values(), strict=False):
+        for parameter, saved in zip(member.model.parameters(), student_of(state).values(), strict=False):
             assert parameter.data_ptr() == saved.data_ptr()
             break
     assert epoch.state["epoch"] == epoch.number == 1
@@ -230,31 +258,31 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a flag": (lambda state: put(True, state, "epoch"), "the saved state is of epoch True, "),
     "no members": (lambda state: without(state, "members"), "the saved state is of no models, not of 3;"),
     "one less": (lambda state: without(state, "members", 1), "the saved state is of 2 models, not of 3;"),
-    "no table": (lambda state: put(None, state, "members", 1), "alpha=0: the saved model does not fit at '1.weight';"),
-    "no model": (lambda state: without(state, "members", 1, "model"), "alpha=0: the saved model does not fit at "),
+    "no table": (lambda state: put(None, state, "members", 1), "alpha=0: the saved weights do not fit at"),
+    "no model": (lambda state: without(state, "members", 1, "learner"), "alpha=0: the saved weights do not fit at "),
     "no momentum": (lambda state: without(state, "members", 0, "optimiser"), "alpha=1: the saved optimiser does not"),
     "a name less": (
-        lambda state: without(state, "members", 0, "model", "2.running_var"),
-        "alpha=1: the saved model does not fit at '2.running_var';",
+        lambda state: without(state, "members", 0, "learner", "student.2.running_var"),
+        "alpha=1: the saved weights do not fit at 'student.2.running_var';",
     ),
     "a name more": (
-        lambda state: put(None, state, "members", 0, "model", "8.weight"),
-        "alpha=1: the saved model does not fit at '8.weight';",
+        lambda state: put(None, state, "members", 0, "learner", "student.8.weight"),
+        "alpha=1: the saved weights do not fit at 'student.8.weight';",
     ),
     "another shape": (
-        lambda state: put(torch.zeros(8, 65), state, "members", 2, "model", "5.weight"),
-        "alpha=0.5: the saved model does not fit at '5.weight';",
+        lambda state: put(torch.zeros(8, 65), state, "members", 2, "learner", "student.5.weight"),
+        "alpha=0.5: the saved weights do not fit at 'student.5.weight';",
     ),
     "another type": (
-        lambda state: put(torch.zeros(8, dtype=torch.float64), state, "members", 2, "model", "5.bias"),
-        "alpha=0.5: the saved model does not fit at '5.bias';",
+        lambda state: put(torch.zeros(8, dtype=torch.float64), state, "members", 2, "learner", "student.5.bias"),
+        "alpha=0.5: the saved weights do not fit at 'student.5.bias';",
     ),
     "a number": (
-        lambda state: put(3.0, state, "members", 2, "model", "5.bias"),
-        "alpha=0.5: the saved model does not fit at '5.bias';",
+        lambda state: put(3.0, state, "members", 2, "learner", "student.5.bias"),
+        "alpha=0.5: the saved weights do not fit at 'student.5.bias';",
     ),
     "momentum of another shape": (
-        lambda state: put(torch.zeros(7), state, "members", 2, "optimiser", 3),
+        lambda state: put(torch.zeros(7), state, "members", 2, "optimiser", 3, "momentum_buffer"),
         "alpha=0.5: the saved optimiser does not fit at 3;",
     ),
     "momentum of nothing": (
@@ -262,8 +290,8 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "alpha=0.5: the saved optimiser does not fit at 99;",
     ),
     "a distiller with weights": (
-        lambda state: put(torch.zeros(7), state, "members", 2, "distiller", "projection"),
-        "alpha=0.5: the saved distiller does not fit at 'projection';",
+        lambda state: put(torch.zeros(7), state, "members", 2, "learner", "distiller.projection"),
+        "alpha=0.5: the saved weights do not fit at 'distiller.projection';",
     ),
 }
 

@@ -3,14 +3,14 @@
 Source: W. Park, D. Kim, Y. Lu, M. Cho, "Relational Knowledge Distillation", CVPR 2019 (arXiv 1904.05068), section 3.2.
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdflow.config.option import Option
-from kdflow.distillers.base import Activations, Distiller, distillers
+from kdflow.config.option import option
+from kdflow.distillers.base import DistillationBatch, Distiller, Terms, distillers
 from kdflow.models.features import EMBEDDING
 
 
@@ -57,6 +57,7 @@ def _cosines(embedding: Tensor) -> Tensor:
 
 
 @distillers.register("rkd")
+@dataclass(eq=False)
 class RelationalDistillation(Distiller):
     """Distances and angles between the batch's embeddings, before the last layer (Park et al. 2019).
 
@@ -65,17 +66,13 @@ class RelationalDistillation(Distiller):
 
     student_taps = (EMBEDDING,)
     teacher_taps = (EMBEDDING,)
-    knobs: ClassVar = {
-        "distance": Option(25.0, "Weight of the distance loss.", low=0, high=1e6),
-        "angle": Option(50.0, "Weight of the angle loss.", low=0, high=1e6),
-    }
+    distance: float = option(25.0, "Weight of the distance loss.", low=0, high=1e6)
+    angle: float = option(50.0, "Weight of the angle loss.", low=0, high=1e6)
 
-    def __init__(self, distance: float, angle: float) -> None:
-        super().__init__()
-        self.distance = distance
-        self.angle = angle
-
-    def forward(self, student: Activations, teacher: Activations) -> Tensor:
-        """Embeddings `[batch, features]` of both to a scalar."""
-        ours, theirs = student[EMBEDDING].flatten(1), teacher[EMBEDDING].flatten(1)
-        return self.distance * distance_loss(ours, theirs) + self.angle * angle_loss(ours, theirs)
+    def forward(self, batch: DistillationBatch) -> Terms:
+        """Embeddings `[batch, features]` of both to the weighed distance loss and angle loss."""
+        ours, theirs = batch.student[EMBEDDING].flatten(1), batch.teacher[EMBEDDING].flatten(1)
+        return {
+            "distance": self.distance * distance_loss(ours, theirs),
+            "angle": self.angle * angle_loss(ours, theirs),
+        }

@@ -7,7 +7,7 @@ H. Touvron et al., "Training data-efficient image transformers", ICML 2021 (arXi
 from torch import Tensor
 from torch.nn import functional
 
-from kdflow.distillers.base import Activations, Distiller, distillers
+from kdflow.distillers.base import DistillationBatch, Distiller, distillers
 from kdflow.models.features import LOGITS
 
 
@@ -15,6 +15,6 @@ from kdflow.models.features import LOGITS
 class HardTargets(Distiller):
     """Cross-entropy with the class that the teacher finds most likely (Touvron et al. 2021)."""
 
-    def forward(self, student: Activations, teacher: Activations) -> Tensor:
+    def forward(self, batch: DistillationBatch) -> Tensor:
         """Logits `[batch, classes]` of both to a scalar, the mean over the batch."""
-        return functional.cross_entropy(student[LOGITS], teacher[LOGITS].argmax(1))
+        return functional.cross_entropy(batch.student[LOGITS], batch.teacher[LOGITS].argmax(1))

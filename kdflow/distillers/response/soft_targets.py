@@ -3,13 +3,13 @@
 Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2.
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional
 
-from kdflow.config import TEMPERATURE
-from kdflow.distillers.base import Activations, Distiller, distillers
+from kdflow.config.option import option
+from kdflow.distillers.base import DistillationBatch, Distiller, distillers
 from kdflow.models.features import LOGITS
 
 
@@ -39,15 +39,12 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
 
 
 @distillers.register("soft-targets")
+@dataclass(eq=False)
 class SoftTargets(Distiller):
     """Cross-entropy with the teacher's softened predictions, times T^2 (Hinton, Vinyals, Dean 2015)."""
 
-    knobs: ClassVar = {"temperature": TEMPERATURE}
+    temperature: float = option(4.0, "Temperature of the soft targets.", low=0.1, high=100)
 
-    def __init__(self, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, student: Activations, teacher: Activations) -> Tensor:
+    def forward(self, batch: DistillationBatch) -> Tensor:
         """See `soft_target_loss`."""
-        return soft_target_loss(student[LOGITS], teacher[LOGITS], self.temperature)
+        return soft_target_loss(batch.student[LOGITS], batch.teacher[LOGITS], self.temperature)
