@@ -20,7 +20,7 @@ INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BI
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue audit clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue mlproject audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -66,6 +66,9 @@ lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.
 
 catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change to data sets, models or distillers
 	@$(BIN)/python -c 'from kdflow.experiments.catalogue import keep; keep()'
+
+mlproject: .venv/.installed ## both MLproject files, after a change to an option
+	@$(BIN)/python -c 'from kdflow.config.mlproject import write; write()'
 
 # Without --strict, packages that the advisories could not be asked about would count as sound.
 audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here

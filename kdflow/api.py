@@ -66,7 +66,7 @@ def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -
     said = {name: value for name, value in given.items() if value is not None}
     checked = configure(config, **said)
     with process.lent():
-        from kdflow.device.runtime import threads_as_before
+        from kdflow.device.threads import threads_as_before
         from kdflow.experiments import study
         from kdflow.experiments.stopped_run import options_of_stopped_run
         from kdflow.tracking.client import quieted

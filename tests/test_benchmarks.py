@@ -41,10 +41,12 @@ def test_the_tutorial_and_kdflow_take_the_same_steps(
     images, labels = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 4
     theirs, ours, teacher = tiny(0), tiny(0), tiny(1).eval()
     one = Member("student", ours, alpha, distillers.build("soft-targets"))
-    batch = SharedTeacher(Frozen(teacher), teacher_taps([one]), runtime).teach(images, labels)
+    batch = SharedTeacher(Frozen(teacher), teacher_taps([one]), runtime).teach(
+        images, labels, torch.arange(len(labels))
+    )
     trainer, training = MemberTrainer(one, RECIPE, runtime, batch), Training(theirs, alpha, teacher, RECIPE)
     for _ in range(3):
-        loss = float(trainer.step(batch, rate=RECIPE.lr)[0]) / len(labels)
+        loss = float(trainer.step(batch, rate=RECIPE.lr)["train/loss"]) / len(labels)
         assert training.step(images, labels).item() == pytest.approx(loss, rel=1e-5)
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other)

@@ -1,12 +1,14 @@
 """MLproject, docker/MLproject and the command line say the same: names, order, defaults and types of every option."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
-from kdflow.config.option import flag, show
+from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, mlproject, options
+from kdflow.config.mlproject import FILES, renewed
+from kdflow.config.option import flag, option, show
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = {
@@ -21,6 +23,23 @@ TYPES = {int: "int", float: "float", str: "string", bool: "string", tuple: "stri
 @pytest.fixture(scope="module", params=["MLproject", "docker/MLproject"])
 def project(request):
     return yaml.safe_load((ROOT / request.param).read_text())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_file_is_as_the_options_make_it(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert renewed(text) == text, "stale: run `make mlproject`"
+
+
+def test_a_new_option_is_one_field(monkeypatch):
+    @dataclass(frozen=True)
+    class Larger(StudentConfig):
+        warmth: float = option(0.5, "How warm it is.", low=0, high=1)
+
+    monkeypatch.setitem(mlproject._COMMANDS, "student", ("student", Larger()))
+    text = renewed("head\n")
+    assert "      warmth: {type: float, default: 0.5}\n" in text
+    assert "--warmth {warmth}" in " ".join(text.split())
 
 
 def test_the_entry_points_are_those_of_the_mission(project):

@@ -112,7 +112,7 @@ def _scoring(job: Job, data: Dataset, runtime: Runtime) -> Callable[[], Reply]:
     servable = Servable(model, data.mean, data.std).to(runtime.device)
 
     def run() -> Reply:
-        score(servable, data.train, device=runtime.device)
+        score(servable, data.train, "final/train_", device=runtime.device)
         return {}
 
     return run

@@ -2,8 +2,6 @@
 
 import os
 import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -15,12 +13,11 @@ from torch import Tensor, nn
 
 from kdflow.common.errors import UsageError
 from kdflow.config import RuntimeConfig
+from kdflow.device import threads
 from kdflow.device.cuda_graphs import Graphed, Output
 
 Model = TypeVar("Model", bound=nn.Module)
 
-EVERY_CORE = torch.get_num_threads()
-TRIALS, REPEATS, PATIENCE = 7, 30, 1.0
 _BF16_CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
 
 
@@ -71,6 +68,26 @@ class Runtime:
         """A function of tensors as a recorded CUDA graph where that is asked for, and else as it is."""
         return Graphed(function) if self.cuda_graphs else function
 
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """A context in which torch computes as this says, whatever else the process has set it to."""
+        before, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.set_num_threads(self.threads)
+        try:
+            if self.device.type != "cuda":
+                yield
+                return
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)  # torch names what it cannot repeat
+            fp32 = self.dtype == torch.float32  # which means fp32 on CUDA too
+            with torch.backends.cudnn.flags(
+                benchmark=not self.deterministic, deterministic=self.deterministic, allow_tf32=not fp32
+            ):
+                yield
+        finally:
+            torch.set_num_threads(before)
+            torch.use_deterministic_algorithms(exact, warn_only=warn_only)
+
     def own_randomness(self) -> AbstractContextManager[None]:
         """A context in which random numbers can be seeded without a trace outside."""
         return torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
@@ -96,23 +113,12 @@ def resolve(config: RuntimeConfig) -> Runtime:
     device = torch.device(auto if config.device == "auto" else config.device)
     bf16 = _has_bf16(device) if config.precision == "auto" else config.precision == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
-    if device.type == "cuda":
-        _prepare_cuda(fp32=not bf16, deterministic=config.deterministic)
-    tried = config.threads == "auto" and device.type != "cuda" and not config.deterministic
-    given = config.threads if isinstance(config.threads, int) else 0
-    torch.set_num_threads(_fastest_threads(dtype) if tried else given or EVERY_CORE)
+    if device.type == "cuda" and config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's notes on reproducibility
+    may_try = device.type != "cuda" and not config.deterministic
+    torch.set_num_threads(threads.chosen(config.threads, dtype, may_try=may_try))
     recorded = config.cuda_graphs and device.type == "cuda"
     return Runtime(config.seed, device, dtype, torch.get_num_threads(), config.deterministic, recorded)
-
-
-@contextmanager
-def threads_as_before() -> Iterator[None]:
-    """Within this, torch may be given other numbers of threads; afterwards it has what it had."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def require_device(config: RuntimeConfig) -> None:
@@ -131,37 +137,6 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
     return f"{model} ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def _prepare_cuda(*, fp32: bool, deterministic: bool) -> None:
-    torch.backends.cudnn.allow_tf32 = not fp32  # fp32 means fp32 on CUDA too
-    torch.backends.cudnn.benchmark = not deterministic
-    torch.backends.cudnn.deterministic = deterministic
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's notes on reproducibility
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)  # torch names what it cannot repeat
-
-
-def _fastest_threads(dtype: torch.dtype) -> int:
-    """All cores, unless one thread is faster: waiting for a core that others use costs more than it gives.
-
-    Tries convolutions of a student's size in turn on one thread and on all, for a second at the most.
-    """
-    if EVERY_CORE == 1:
-        return 1
-    images = torch.ones(128, 16, 16, 16, dtype=dtype).to(memory_format=torch.channels_last)
-    weights = torch.ones(16, 16, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
-    seconds: dict[int, list[float]] = {1: [], EVERY_CORE: []}
-    until = time.perf_counter() + PATIENCE
-    while len(seconds[1]) < TRIALS and (len(seconds[1]) < 2 or time.perf_counter() < until):
-        for threads, times in seconds.items():
-            torch.set_num_threads(threads)
-            torch.conv2d(images, weights, padding=1)
-            began = time.perf_counter()
-            for _ in range(REPEATS):
-                torch.conv2d(images, weights, padding=1).relu_()
-            times.append(time.perf_counter() - began)
-    return min(seconds, key=lambda threads: statistics.median(seconds[threads]))
 
 
 def _has_bf16(device: torch.device) -> bool:

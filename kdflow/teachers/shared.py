@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ Shown = tuple[Tensor, Tensor, Tensor]
 
 
 class SharedTeacher:
-    """The teacher of a cohort: one forward gives all that any member's distiller looks at. Entered, it teaches.
+    """The teacher of a cohort: one forward gives all that any member's distiller looks at.
 
     Args:
         teacher: Needed if anything is looked at.
@@ -58,12 +57,6 @@ class SharedTeacher:
         keeps = teacher is not None and stream and set(taps) == {LOGITS}
         known = teacher.fingerprint() if teacher is not None and keeps else ""
         self._kept_as = cache.key(known, runtime.arithmetic, stream) if known else ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def teach(self, images: Tensor, labels: Tensor, index: Tensor) -> CohortBatch:
         """Adds to normalised images what the teacher makes of them."""

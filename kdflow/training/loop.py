@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -96,26 +97,65 @@ def fit(
         DivergedError: the loss of a member is no longer finite, which ends the training of all members.
         KdflowError: the state to go on from is not that of such a cohort.
     """
-    images = _Images(data, recipe, runtime)
     with ExitStack() as hooked:
-        taps = teacher_taps(cohort)
-        shared = hooked.enter_context(SharedTeacher(teacher, taps, runtime, stream=images.stream))
-        sample = shared.teach(*images.sample)
-        trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
-        done = _restore(trainers, resume, recipe) if resume is not None else 0
-        step = CohortStep(trainers, runtime)
-        validation = list(shared.teach_all(images.validation(), "validation"))
-        for epoch in range(done + 1, recipe.epochs + 1):
-            began = time.perf_counter()
-            schedule = _Schedule.of(recipe, epoch, images.steps)
-            batches = shared.teach_all(images.training(epoch), f"epoch-{epoch}")
-            watch = _Watch(trainers, schedule, on_step)
-            last = _train_epoch(step, batches, schedule, runtime, watch)
-            watch.look()
-            metrics = _sum_up(trainers, last, validation, schedule, began=began)
-            for member, values in zip(cohort, metrics, strict=True):
-                _check_finite(member.name, epoch, values)
-            yield Epoch(epoch, metrics, {"epoch": epoch, "members": [trainer.state() for trainer in trainers]})
+        with runtime.applied():
+            training = _Training(cohort, data, recipe, runtime, teacher, hooked)
+            done = _restore(training.trainers, resume, recipe) if resume is not None else 0
+        for number in range(done + 1, recipe.epochs + 1):
+            with runtime.applied():
+                metrics = training.epoch(number, on_step)
+            yield Epoch(number, metrics, {"epoch": number, "members": [one.state() for one in training.trainers]})
+
+
+class _Training:
+    """A cohort with all that its epochs need.
+
+    Args:
+        cohort: See `fit`, as for the others.
+        data: Training and validation images.
+        recipe: Of all members.
+        runtime: Seed, device, arithmetic.
+        teacher: Of all members.
+        hooked: Takes the hooks off the networks at its end.
+    """
+
+    def __init__(
+        self,
+        cohort: Sequence[Member],
+        data: Dataset,
+        recipe: Recipe,
+        runtime: Runtime,
+        teacher: Teacher | None,
+        hooked: ExitStack,
+    ) -> None:
+        self._recipe, self._runtime = recipe, runtime
+        self._images = _Images(data, recipe, runtime)
+        shared = SharedTeacher(teacher, teacher_taps(cohort), runtime, stream=self._images.stream)
+        self._teacher = hooked.enter_context(closing(shared))
+        sample = shared.teach(*self._images.sample)
+        self.trainers = [hooked.enter_context(closing(MemberTrainer(one, recipe, runtime, sample))) for one in cohort]
+        self._step = CohortStep(self.trainers, runtime)
+
+    @cached_property
+    def _validation(self) -> list[CohortBatch]:
+        return list(self._teacher.teach_all(self._images.validation(), "validation"))
+
+    def epoch(self, number: int, on_step: Callable[[Step], None]) -> list[dict[str, float]]:
+        """Trains an epoch, counted from 1, and gives the metrics of each member.
+
+        Raises:
+            DivergedError: a loss is no longer finite.
+        """
+        validation, began = self._validation, time.perf_counter()
+        schedule = _Schedule.of(self._recipe, number, self._images.steps)
+        batches = self._teacher.teach_all(self._images.training(number), f"epoch-{number}")
+        watch = _Watch(self.trainers, schedule, on_step)
+        last = _train_epoch(self._step, batches, schedule, self._runtime, watch)
+        watch.look()
+        metrics = _sum_up(self.trainers, last, validation, schedule, began=began)
+        for trainer, values in zip(self.trainers, metrics, strict=True):
+            _check_finite(trainer.member.name, number, values)
+        return metrics
 
 
 class _Images:

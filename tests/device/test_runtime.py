@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kdflow.common.errors import UsageError
 from kdflow.config import RuntimeConfig
-from kdflow.device.runtime import PATIENCE, REPEATS, TRIALS, Runtime, cpu_name, resolve
+from kdflow.device.runtime import Runtime, cpu_name, resolve
+from kdflow.device.threads import PATIENCE, REPEATS, TRIALS
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="scalars on CUDA need a CUDA device")
 
@@ -88,7 +89,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, without_cuda: None) -> Callable[...
 
     def start(cores: int, seconds: Callable[[Machine], float] = lambda machine: 0.001 / machine.threads) -> Machine:
         made = Machine(cores, seconds)
-        monkeypatch.setattr("kdflow.device.runtime.EVERY_CORE", cores)
+        monkeypatch.setattr("kdflow.device.threads.EVERY_CORE", cores)
         monkeypatch.setattr(torch, "get_num_threads", lambda: made.threads)
         monkeypatch.setattr(torch, "set_num_threads", made.set_num_threads)
         monkeypatch.setattr(torch, "conv2d", made.conv2d)
@@ -177,8 +178,8 @@ def test_an_earlier_choice_does_not_bind_a_later_one(machine: Callable[..., Mach
 
 @pytest.mark.usefixtures("without_cuda")
 def test_a_trial_on_this_machine_takes_one_or_all_and_no_random_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdflow.device.runtime.TRIALS", 1)
-    monkeypatch.setattr("kdflow.device.runtime.EVERY_CORE", 2)
+    monkeypatch.setattr("kdflow.device.threads.TRIALS", 1)
+    monkeypatch.setattr("kdflow.device.threads.EVERY_CORE", 2)
     before = torch.get_rng_state()
     runtime = resolve(RuntimeConfig(threads="auto", precision="fp32"))
     assert runtime.threads in (1, 2)
@@ -189,6 +190,24 @@ def test_a_trial_on_this_machine_takes_one_or_all_and_no_random_number(monkeypat
 def test_numbers_stay_numbers_on_the_cpu() -> None:
     rates = [0.1, 0.2]
     assert Runtime(0, torch.device("cpu"), torch.float32, 1).scalars(rates) is rates
+
+
+def test_what_else_the_process_computes_with_does_not_matter_and_is_left_as_it_was() -> None:
+    torch.set_num_threads(1)
+    with Runtime(0, torch.device("cpu"), torch.float32, 2).applied():
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 1
+
+
+@needs_cuda
+def test_on_cuda_flags_are_those_of_the_run_only_while_it_computes() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    with Runtime(0, torch.device("cuda"), torch.float32, 1, deterministic=True).applied():
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.deterministic
+        assert torch.are_deterministic_algorithms_enabled()
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark) == before
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @needs_cuda

@@ -4,6 +4,7 @@ Not covered: `mlflow run` (test_mlflow_run.py) and accuracy worth having, which 
 """
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
@@ -156,15 +157,16 @@ def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same
 
     from kdflow.experiments.study import run_student
     from kdflow.models.weights import read_weights
-    from kdflow.teachers.shared import SharedTeacher
+    from kdflow.teachers.frozen import Frozen
 
     asked = []
 
-    def forward(self, images, _forward=SharedTeacher._forward):
-        asked.append(len(images))
-        return _forward(self, images)
+    @contextmanager
+    def teaching(self, taps, runtime, _teaching=Frozen.teaching):
+        with _teaching(self, taps, runtime) as teach:
+            yield lambda images, *rest: asked.append(len(images)) or teach(images, *rest)
 
-    monkeypatch.setattr(SharedTeacher, "_forward", forward)
+    monkeypatch.setattr(Frozen, "teaching", teaching)
     in_study = next(row for row in study.rows if row.alpha == 0.5)
     teacher = next(row for row in study.rows if row.role == "teacher")
     alone = run_student(student_config(alpha=0.5, teacher=teacher.run_id))

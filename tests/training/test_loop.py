@@ -177,6 +177,20 @@ def test_two_trainings_in_one_process_do_not_touch_each_other(tiny: Tiny, data, 
     assert equal(weights(alone[1]), weights(woven[1]))
 
 
+def test_a_training_computes_on_its_own_threads_whatever_another_sets_in_between(tiny: Tiny, data, runtime) -> None:
+    seen: list[int] = []
+    training = fit(
+        [Member("student", tiny(0))],
+        data,
+        replace(RECIPE, epochs=2),
+        runtime=replace(runtime, threads=2),
+        on_step=lambda step: seen.append(torch.get_num_threads()),
+    )
+    for _ in training:
+        assert torch.get_num_threads() == 1
+    assert seen == [2] * 2 * STEPS
+
+
 def test_a_config_is_the_same_after_training_as_before(train, tiny: Tiny) -> None:
     before = flat(RECIPE)
     train(tiny(0))
