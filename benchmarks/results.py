@@ -14,7 +14,7 @@ from kdflow.config import CompareConfig, StudyConfig, configure
 from kdflow.config.option import show
 from kdflow.experiments.study import run_study
 from kdflow.tracking.store_runs import InStore
-from kdflow.training.params import params
+from kdflow.training.identity import params
 
 
 @click.command()

@@ -79,7 +79,7 @@ def after_epoch(number: int, role: str = "student") -> Callable:
     saved = []
 
     def when(moment, name, arguments):
-        if name == "save" and arguments[0].name == role:
+        if name == "save" and arguments[0].name.startswith(f"{role}-"):
             saved.append(arguments[1])
         return name == "_keep" and number in saved
 
@@ -87,10 +87,15 @@ def after_epoch(number: int, role: str = "student") -> Callable:
 
 
 def telling(kind: str, run: str) -> Callable:
-    """Before the store is told an entry of this kind for a run whose key ends so."""
-    return lambda moment, name, arguments: (
-        name == "deliver" and arguments[0]["kind"] == kind and arguments[0]["run"].endswith(run)
-    )
+    """Before the store is told an entry of this kind for a run whose name ends so."""
+
+    def when(moment: int, name: str, arguments: tuple) -> bool:
+        if name != "deliver" or arguments[0]["kind"] != kind:
+            return False
+        entry, journal = arguments
+        return journal.of(entry["run"], "create")[0]["name"].endswith(run)
+
+    return when
 
 
 def kept_run(runs_dir: Path) -> str:

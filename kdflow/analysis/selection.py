@@ -14,7 +14,7 @@ from kdflow.distillers import distillers
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
-from kdflow.training.params import DISTILLING, TEACHERS, without_effect
+from kdflow.training.identity import DISTILLING, TEACHERS, without_effect
 
 DRAWN = 30
 """How many runs figures show at the most: more curves cannot be told apart, and to read them takes long."""

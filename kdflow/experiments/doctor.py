@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kdflow.common import process
 from kdflow.common.console import say
-from kdflow.common.errors import KdflowError, TrackingError
+from kdflow.common.errors import TrackingError
 from kdflow.common.text import redact
 from kdflow.config import DoctorConfig
 from kdflow.journal.journal import Journal
@@ -22,13 +22,13 @@ def run_doctor(config: DoctorConfig) -> None:
     if config.relocate:
         _relocate()
     for journal in Journal.every(Path(config.runs_dir)):
-        if _is_in_use(journal):
+        if journal.is_in_use:
             continue
         if journal.pending:
             reasons = "; ".join(dict.fromkeys(filter(None, journal.refused.values())))
             why = f" (it refused them: {reasons})" * bool(reasons)
             say(f"{journal.key}: {journal.pending} entries wait for the store{why}; run `{journal.sync_command}`")
-        if not (journal.finished or journal.diverged or journal.started["kind"] == "compare"):
+        if journal.can_go_on:
             say(f"{journal.key} can go on: {journal.resume_command}")
     _tell_moved()
     address = store_glance.store_address()
@@ -95,11 +95,3 @@ def _sqlite_file() -> Path | None:
     from kdflow.tracking.address import sqlite_file
 
     return sqlite_file()
-
-
-def _is_in_use(journal: Journal) -> bool:
-    try:
-        journal.require_unused()
-    except KdflowError:
-        return True
-    return False

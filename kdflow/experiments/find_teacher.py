@@ -21,10 +21,11 @@ LONGEST_REASON = 400
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained teacher and the run that it comes from."""
+    """A trained teacher, the run that it comes from, and what that is known by: its run id, if nothing else is."""
 
     run_id: str
     model: Frozen
+    signature: str
 
 
 def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
@@ -56,7 +57,7 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
             raise
         except (KdflowError, TypeError, RuntimeError) as error:
             raise TeacherError(f"--teacher {run_id}: {' '.join(str(error).split())[:LONGEST_REASON]}") from None
-    return Teacher(run_id, Frozen(model))
+    return Teacher(run_id, Frozen(model), str(card.get("signature", run_id)))
 
 
 def described(run_id: str, runs: Runs) -> str:

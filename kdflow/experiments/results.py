@@ -21,6 +21,7 @@ class Trained:
         address: Of the registered version, such as "models:/kdflow-student-digits/3"; empty where no store has it yet.
         scores: The `final/` metrics.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
+        signature: What the run is known by (see `kdflow.training.identity`).
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class Trained:
     address: str
     scores: dict[str, float]
     validation: str = ""
+    signature: str = field(default="", repr=False)
 
     def to_frame(self) -> "DataFrame":
         """Returns one line: run, address and scores, accuracies as fractions."""

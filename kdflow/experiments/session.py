@@ -33,6 +33,7 @@ from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import data_tags, reopen
 from kdflow.tracking.store_runs import InStore
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
+from kdflow.training.identity import signature
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
 LAST_WORDS = 5.0
@@ -82,11 +83,22 @@ class Session(Generic[Config]):
         say(f"teacher: {said}", vital=True)
         return teaching
 
-    @contextmanager
-    def begun(self, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
-        """Begins, or goes on (see `begun`).
+    def signature(self, config: TeacherConfig | StudentConfig, teacher: str = "") -> str:
+        """What a training run of this command is known by.
 
         Args:
+            config: Of the run.
+            teacher: The signature of the one that teaches, where one does.
+        """
+        precision = str(self.runtime.settled["precision"])
+        return signature(config, data=data_tags(self.data), precision=precision, teacher=teacher)
+
+    @contextmanager
+    def begun(self, known_by: str, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
+        """Begins, or goes on (see `begun`); says which earlier attempt could be gone on with.
+
+        Args:
+            known_by: The signature of the command.
             teacher: That was found.
         """
         config = texts(self.config)
@@ -96,7 +108,9 @@ class Session(Generic[Config]):
             "data": data_tags(self.data),
             "computing": computing(self.runtime),
         }
-        with begun(self.kind, self.config.keeping, facts, self.around, self.journal) as outbox:
+        if self.journal is None:
+            _tell_stopped_attempts(self.kind, known_by, self.config.keeping)
+        with begun(self.kind, self.config.keeping, facts, self.around, self.journal, known_by=known_by) as outbox:
             yield outbox
 
 
@@ -107,6 +121,8 @@ def begun(
     facts: Mapping[str, object],
     around: Surroundings,
     stopped: Journal | None = None,
+    *,
+    known_by: str = "",
 ) -> Iterator[Outbox]:
     """Within this, a command has a journal; a failure leaves it as it is and says how to go on.
 
@@ -116,13 +132,14 @@ def begun(
         facts: What going on needs to know.
         around: What its own run finds.
         stopped: The journal of a command that is gone on with.
+        known_by: The signature of a new one.
 
     Raises:
         KdflowError: the journal is in use, or cannot be written.
         TrackingError: at the end, the store does not have everything.
     """
     store = {"store": redact(uri())}
-    journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store})
+    journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store}, signature=known_by)
     with journal.locked():
         outbox = Outbox(journal, offline=keeping.offline, around=around)
         try:
@@ -136,14 +153,24 @@ def begun(
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
             outbox.settle(within=LAST_WORDS)
             if kind != "compare" and not isinstance(error, DivergedError):
-                here = f"{journal.resume_command}{' --offline true' * keeping.offline}"
-                onward = how_to_go_on(kind, journal.reference, keeping.runs_dir, here=here)
-                error.add_note(f"go on with: {onward}")
+                error.add_note(f"go on with: {_how_to_go_on(journal, keeping)}")
             raise
         outbox.require_told()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
             say(f"Kept in {journal.folder}; `{typed(journal.sync_command)}` tells the store.", vital=True)
+
+
+def _tell_stopped_attempts(kind: str, known_by: str, keeping: KeepingConfig) -> None:
+    """A command that was stopped and is typed again begins anew; what would go on with it is said."""
+    attempts = Journal.attempts(Path(keeping.runs_dir), kind, known_by)
+    if stopped := [one for one in attempts if one.can_go_on and not one.is_in_use]:
+        say(f"An attempt at this was stopped; go on with it: {_how_to_go_on(stopped[-1], keeping)}", vital=True)
+
+
+def _how_to_go_on(journal: Journal, keeping: KeepingConfig) -> str:
+    here = f"{journal.resume_command}{' --offline true' * keeping.offline}"
+    return how_to_go_on(journal.started["kind"], journal.reference, keeping.runs_dir, here=here)
 
 
 @contextmanager

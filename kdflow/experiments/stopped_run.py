@@ -7,7 +7,7 @@ from typing import TypeVar
 from kdflow.common.errors import KdflowError, UsageError
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
 from kdflow.config.option import flag, show
-from kdflow.journal.journal import Journal
+from kdflow.journal.journal import SCHEMA, Journal
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
 
@@ -16,9 +16,13 @@ def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:
     """The journal of a run that was stopped.
 
     Raises:
-        KdflowError: there is none, or it is of another kind.
+        KdflowError: there is none, it is of another kind, or of version 0.1, whose checkpoints are not read any more.
     """
     journal = Journal.find(Path(runs_dir), reference)
+    if journal.started["schema"] < SCHEMA:
+        raise KdflowError(
+            f"--resume {reference}: it was begun by kdflow 0.1: go on with that version, or begin a new run"
+        )
     if journal.started["kind"] != kind:
         again = "kdflow compare" if journal.started["kind"] == "compare" else journal.resume_command
         raise KdflowError(f"--resume {reference}: this is no {kind}: {again}")

@@ -1,6 +1,7 @@
 """The study: a teacher, a cohort of students, a comparison. What the command line does, as plain functions."""
 
 from contextlib import suppress
+from typing import Any
 
 from kdflow import distillers, models
 from kdflow.analysis import selection
@@ -23,11 +24,11 @@ from kdflow.config import (
     texts,
 )
 from kdflow.config.option import Value, flag, show
-from kdflow.data import Dataset, lasting_name
+from kdflow.data import lasting_name
 from kdflow.experiments import compare
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.results import Trained
-from kdflow.experiments.session import begun, prepare, readable, require_tracking
+from kdflow.experiments.session import Session, begun, prepare, readable, require_tracking
 from kdflow.experiments.training_runs import Plan, run_cohort
 from kdflow.teachers.frozen import Frozen
 from kdflow.tracking.checks import make_ready
@@ -35,8 +36,8 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import Surroundings
+from kdflow.training.identity import joint_signature, params
 from kdflow.training.member import Member
-from kdflow.training.params import params
 
 KEPT_HERE = "look at what is kept here with --offline"
 
@@ -53,8 +54,8 @@ def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
         Stopped: a signal came.
     """
     session = prepare("teacher", config, nested=nested)
-    plan = _plan_teacher(session.config, session.data)
-    with session.begun() as outbox:
+    plan = _plan_teacher(session.config, session)
+    with session.begun(plan.signature) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
     again = (*_said(config.data), *_said(config.keeping))
     say(f"Next: {typed(command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again))}")
@@ -73,9 +74,9 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
         Stopped: a signal came.
     """
     session = prepare("student", config, nested=nested)
-    plan = _plan_student(session.config, session.data)
     teacher = session.find_teacher(session.config) if needs_teacher(config.alpha) else None
-    with session.begun(teacher=teacher) as outbox:
+    plan = _plan_student(session.config, session, teacher.signature if teacher else "")
+    with session.begun(plan.signature, teacher=teacher) as outbox:
         (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
     return trained
@@ -94,12 +95,15 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison:
     """
     session = prepare("study", config, nested=nested)
     data, runtime = session.data, session.runtime
-    students = [_plan_student(student, data) for student in config.student_configs()]
     known = session.find_teacher(session.config) if config.teacher else None
-    plans = [] if known else [_plan_teacher(config.teacher_config(), data)]
+    plans = [] if known else [_plan_teacher(config.teacher_config(), session)]
+    taught_by = known.signature if known else plans[0].signature
+    students = [_plan_student(student, session, taught_by) for student in config.student_configs()]
+    together = joint_signature("study", [taught_by, *(student.signature for student in students)])
+    tags = data_tags(data) | settled_tags(runtime)
     with (
-        session.begun(teacher=known) as outbox,
-        Run(outbox, "study", f"study {data.name}", tags=data_tags(data) | settled_tags(runtime)) as study,
+        session.begun(together, teacher=known) as outbox,
+        Run(outbox, "study", f"study {data.name}", tags=tags, signature=together) as study,
     ):
         described = params(config, teacher=known.run_id if known else "") | runtime.settled
         study.params({name: value for name, value in described.items() if not (known and name in TEACHER_OPTIONS)})
@@ -155,18 +159,20 @@ def _said(config: DataConfig | KeepingConfig) -> list[str]:
 
 
 def _as_teacher(trained: Trained) -> Teacher:
-    return Teacher(trained.run_id, Frozen(trained.model))
+    return Teacher(trained.run_id, Frozen(trained.model), trained.signature)
 
 
-def _plan_teacher(config: TeacherConfig, data: Dataset) -> Plan:
-    model = models.build(config.model, len(data.classes), seed=config.runtime.seed)
-    return Plan(config, Member("teacher", model))
+def _plan_teacher(config: TeacherConfig, session: Session[Any]) -> Plan:
+    model = models.build(config.model, len(session.data.classes), seed=config.runtime.seed)
+    return Plan(config, Member("teacher", model), session.signature(config))
 
 
-def _plan_student(config: StudentConfig, data: Dataset) -> Plan:
+def _plan_student(config: StudentConfig, session: Session[Any], taught_by: str) -> Plan:
+    """A student to be; `taught_by` is the signature of its teacher."""
     distiller = distillers.build(config.distiller, temperature=config.temperature, knobs=config.knobs)
-    model = models.build(config.model, len(data.classes), seed=config.runtime.seed)
-    name = f"alpha={show(config.alpha)}"
-    if needs_teacher(config.alpha) and "temperature" in distiller.settings():
+    model = models.build(config.model, len(session.data.classes), seed=config.runtime.seed)
+    taught, name = needs_teacher(config.alpha), f"alpha={show(config.alpha)}"
+    if taught and "temperature" in distiller.settings():
         name += f" T={show(config.temperature)}"
-    return Plan(config, Member(name, model, config.alpha, distiller))
+    known_by = session.signature(config, taught_by if taught else "")
+    return Plan(config, Member(name, model, config.alpha, distiller), known_by)

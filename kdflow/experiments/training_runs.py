@@ -31,10 +31,11 @@ from kdflow.reports import formats
 from kdflow.tracking.model_registry import WEIGHTS_FOLDER, registered_name
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run, data_tags, settled_tags
+from kdflow.tracking.surroundings import SIGNATURE_TAG
 from kdflow.training import checkpoint
+from kdflow.training.identity import joint_signature, params, version_tags
 from kdflow.training.loop import Step, fit
 from kdflow.training.member import Member
-from kdflow.training.params import params, version_tags
 
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
@@ -42,10 +43,11 @@ BARELY_ABOVE_CHANCE = 1.2
 
 @dataclass(frozen=True)
 class Plan:
-    """A run to be: a config and the member of a cohort that it describes."""
+    """A run to be: a config, the member of a cohort that it describes, and what it is known by."""
 
     config: TeacherConfig | StudentConfig
     member: Member
+    signature: str
 
     @property
     def role(self) -> str:
@@ -91,7 +93,7 @@ def run_cohort(
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
                 _describe(run, plan, data, runtime, teacher)
-            _train(plans, runs, data, recipe, runtime, teacher, outbox.journal.checkpoints / plans[0].role)
+            _train(plans, runs, data, recipe, runtime, teacher, _checkpoints(plans, outbox))
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
@@ -102,7 +104,7 @@ def _open_run(
     tags |= {"kdflow.validation": data.validation, "kdflow.dataset": lasting_name(data.source)}
     if teacher and needs_teacher(plan.member.alpha):
         tags["kdflow.teacher_run_id"] = teacher.run_id
-    return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags)
+    return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags, signature=plan.signature)
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
@@ -128,15 +130,14 @@ def _train(
     """Trains to the end, from the newest checkpoint if there is one; each epoch is kept before it is told."""
     checkpoints.mkdir(parents=True, exist_ok=True)
     kept, notices = checkpoint.load(checkpoints)
-    history: list[list[dict[str, float]]] = kept["facts"]["history"] if kept else []
+    done = kept["epoch"] if kept else 0
     for notice in notices:
         warn(notice)
-    if history:
-        say(f"{plans[0].role}: going on after epoch {len(history)} of {recipe.epochs}")
-    for number, metrics in enumerate(history, start=1):  # those that were kept but not told before the stop
-        _log(runs, metrics, number)
+    if kept:
+        say(f"{plans[0].role}: going on after epoch {done} of {recipe.epochs}")
+        _log(runs, kept["facts"]["metrics"], done)  # they may have been kept, and not logged before the stop
     names = [plan.member.name for plan in plans]
-    with TrainingProgress(plans[0].role, names, recipe.epochs, done=len(history)) as progress, signals.patient():
+    with TrainingProgress(plans[0].role, names, recipe.epochs, done=done) as progress, signals.patient():
 
         def on_step(step: Step) -> None:
             progress.step(step)
@@ -151,10 +152,15 @@ def _train(
             on_step=on_step,
             resume=kept["state"] if kept else None,
         ):
-            history.append(epoch.metrics)
-            checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"history": history}})
+            checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"metrics": epoch.metrics}})
             _log(runs, epoch.metrics, epoch.number)
             progress.epoch(epoch)
+
+
+def _checkpoints(plans: Sequence[Plan], outbox: Outbox) -> Path:
+    """Where those of a cohort are, which no other cohort of the same command shares."""
+    together = joint_signature("cohort", [plan.signature for plan in plans])
+    return outbox.journal.checkpoints / f"{plans[0].role}-{together[:12]}"
 
 
 def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int) -> None:
@@ -167,7 +173,7 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
         say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
-        return Trained(run.id, model.eval(), run.address, run.scores, data.validation)
+        return Trained(run.id, model.eval(), run.address, run.scores, data.validation, plan.signature)
     servable = Servable(model, data.mean, data.std)
     run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
@@ -179,10 +185,10 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     weights.save(folder, model, _card(plan, data))
     run.artifact(WEIGHTS_FOLDER)
     name = registered_name(plan.role, data)
-    run.register(name, WEIGHTS_FOLDER, version_tags(plan.config, run.scores))
+    run.register(name, WEIGHTS_FOLDER, version_tags(plan.config, run.scores) | {SIGNATURE_TAG: plan.signature})
     run.close("FINISHED")
     say(f"{run.name}: {_outcome(run)}", vital=True)
-    return Trained(run.id, model, run.address, run.scores, data.validation)
+    return Trained(run.id, model, run.address, run.scores, data.validation, plan.signature)
 
 
 def _outcome(run: Run) -> str:
@@ -193,6 +199,7 @@ def _outcome(run: Run) -> str:
 def _card(plan: Plan, data: Dataset) -> dict[str, object]:
     return {
         "role": plan.role,
+        "signature": plan.signature,
         "model": plan.config.model,
         "classes": list(data.classes),
         "image_size": IMAGE_SIZE,

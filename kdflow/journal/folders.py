@@ -2,22 +2,36 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kdflow.common.errors import KdflowError
 from kdflow.journal.entries import Entry
 
-KEY = re.compile(r"[a-z]+-(\d{8}-\d{6})-[0-9a-f]{8}(/|$)")
-"""Names of folders, and of the runs in them, such as "study-20261122-214500-3fa2b1c0/teacher"."""
+KEY = re.compile(r"[a-z]+-([0-9a-f]{12}-\d+|\d{8}-\d{6}-[0-9a-f]{8})(/|$)")
+"""Names of folders, such as "study-3fa2b1c09d4e-1" (kind, beginning of the signature, attempt), and of runs in them,
+such as "study-3fa2b1c09d4e-1/teacher-77aa0c1d2e3f". Version 0.1 had the time and a random number in place of the
+signature and the attempt: "study-20261122-214500-3fa2b1c0/teacher"."""
 
 
 def folders(runs_dir: Path) -> Iterator[Path]:
     """Those of all commands, oldest first; what has another name is something else."""
-    names = (path.parent.name for path in runs_dir.glob("*/run.json"))
-    for _, name in sorted((found[1], name) for name in names if (found := KEY.fullmatch(name))):
-        yield runs_dir / name
+    found = [path.parent for path in runs_dir.glob("*/run.json") if KEY.fullmatch(path.parent.name)]
+    yield from sorted(found, key=lambda folder: (_began(folder), folder.name))
+
+
+def _began(folder: Path) -> float:
+    """When a command began, in milliseconds since 1970; of what cannot be read, when it was written."""
+    try:
+        return float(read_json(folder / "run.json")["began"])
+    except (KdflowError, KeyError, TypeError, ValueError):
+        pass
+    with suppress(ValueError):  # version 0.1 has it in the name
+        return 1000 * time.mktime(time.strptime(folder.name.partition("-")[2][:15], "%Y%m%d-%H%M%S"))
+    return 1000 * (folder / "run.json").stat().st_mtime
 
 
 def read_lines(path: Path) -> Iterator[Entry]:

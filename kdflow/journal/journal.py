@@ -2,12 +2,15 @@
 
 A command (a teacher, a student, a study, a comparison) keeps one folder under `--runs-dir`: `run.json` (what was
 started), `journal.jsonl` (one entry a line), `delivered.json` (how much of it the store has, and which ids it gave),
-`artifacts/` and `checkpoints/`. A run is known here by its key, such as "study-20261122-214500-3fa2b1c0/teacher", from
-before the store gives it an id, and without a store at all.
+`artifacts/` and `checkpoints/`. A run is known here by its key, such as "study-3fa2b1c09d4e-1/teacher-77aa0c1d2e3f",
+from before the store gives it an id, and without a store at all.
+
+The journal is the truth about what was logged. A checkpoint is the truth about the weights of its epoch, and holds the
+metrics of that epoch alone, to log them where a kill came between the two.
 """
 
 import errno
-import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -17,7 +20,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from kdflow.common import files, signals
 from kdflow.common.console import warn
@@ -28,7 +33,8 @@ from kdflow.journal.deliveries import Deliveries
 from kdflow.journal.entries import runs_named
 from kdflow.journal.folders import KEY, folders, read_delivered, read_json, read_lines
 
-SCHEMA = 1
+SCHEMA, SCHEMAS = 2, (1, 2)
+"""Of what is written, and of what can be read: a command of version 0.1 can be told to the store, not gone on with."""
 DIVERGED = "kdflow.diverged"
 """Tag of a run that learned nothing, or whose loss was no longer finite."""
 
@@ -44,27 +50,29 @@ class Journal(Deliveries):
         super().__init__(folder)
         self.key = folder.name
         self.started: dict[str, Any] = read_json(folder / "run.json")
-        if self.started.get("schema") != SCHEMA:
+        if self.started.get("schema") not in SCHEMAS:
             raise KdflowError(f"{folder} was not written by this version of kdflow (schema {SCHEMA})")
         self._read()
 
     @classmethod
-    def begin(cls, runs_dir: Path, kind: str, settings: dict[str, Any]) -> Self:
-        """Makes the folder of a new command.
+    def begin(cls, runs_dir: Path, kind: str, settings: dict[str, Any], *, signature: str = "") -> Self:
+        """Makes the folder of a new command, or of a new attempt at one.
 
         Args:
             runs_dir: Where such folders are.
             kind: "teacher", "student", "study" or "compare".
             settings: What `started` will hold beside kind and schema; "store" is where its runs go, "" if that is open.
+            signature: What the command is known by; by default its settings alone.
 
         Raises:
             KdflowError: the folder cannot be written to.
         """
         files.require_writable(runs_dir, option="--runs-dir")
-        folder = runs_dir / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-        started = {"schema": SCHEMA, "kind": kind, "store": "", **settings}
+        signature = signature or hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        made = {"signature": signature, "began": int(time.time() * 1000), "nonce": secrets.token_hex(8)}
+        started = {"schema": SCHEMA, "kind": kind, "store": "", **made, **settings}
         try:
-            folder.mkdir(parents=True)
+            folder = _new_attempt(runs_dir, f"{kind}-{signature[:12]}")
         except OSError as error:
             raise files.unwritable(runs_dir, error, needed=0) from error
         try:
@@ -97,13 +105,44 @@ class Journal(Deliveries):
         )
 
     @classmethod
-    def every(cls, runs_dir: Path) -> Iterator[Self]:
-        """All commands that left a folder, oldest first; what is damaged or something else is passed over."""
+    def every(cls, runs_dir: Path, beginning: str = "") -> Iterator[Self]:
+        """All commands that left a folder, oldest first; what is damaged or something else is passed over.
+
+        Args:
+            runs_dir: Where they are.
+            beginning: Only those whose folders are named so.
+        """
         for folder in folders(runs_dir):
+            if not folder.name.startswith(beginning):
+                continue
             try:
                 yield cls(folder)
             except KdflowError as error:
                 warn(f"passed over: {error}")
+
+    @classmethod
+    def attempts(cls, runs_dir: Path, kind: str, signature: str) -> list[Self]:
+        """The earlier attempts at the same command, the oldest first."""
+        return [
+            journal for journal in cls.every(runs_dir, f"{kind}-{signature[:12]}-") if journal.signature == signature
+        ]
+
+    @property
+    def signature(self) -> str:
+        """What the command is known by; empty in version 0.1."""
+        return str(self.started.get("signature", ""))
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is anything left to do that can be done."""
+        return self.started["schema"] == SCHEMA and not (
+            self.finished or self.diverged or self.started["kind"] == "compare"
+        )
+
+    def told_key(self, key: str) -> str:
+        """What the store knows a run of this command by, which no other command has, here or elsewhere."""
+        nonce = self.started.get("nonce")
+        return f"{key}@{nonce}" if nonce else key
 
     @property
     def id(self) -> str:
@@ -217,25 +256,38 @@ class Journal(Deliveries):
         Raises:
             KdflowError: another process has it.
         """
-        with self._lock() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                owner = lock.read() or "another process"
-                raise KdflowError(f"run {self.id} is in use by {owner}: wait for it, or end it first") from None
-            lock.truncate(0)
-            with suppress(OSError):  # a full disk is told where it does harm
-                os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+        with self._alone():
             self._drop_torn_line()
             self._read()  # the process that had it until now may have gone on
             yield
 
-    def _lock(self) -> TextIO:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock, owner = FileLock(self.folder / "lock"), self.folder / "owner"
         try:
-            return (self.folder / "lock").open("a+", encoding="utf-8", errors="replace")
+            lock.acquire(blocking=False)
+        except Timeout:
+            with suppress(OSError):
+                known = owner.read_text(encoding="utf-8", errors="replace")
+                raise KdflowError(f"run {self.id} is in use by {known}: wait for it, or end it first") from None
+            raise KdflowError(f"run {self.id} is in use by another process: wait for it, or end it first") from None
         except OSError as error:
             raise files.unwritable(self.folder, error, needed=1) from error
+        try:
+            with suppress(OSError):  # a full disk is told where it does harm
+                owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether another process has the folder."""
+        try:
+            self.require_unused()
+        except KdflowError:
+            return True
+        return False
 
     def require_unused(self) -> None:
         """Learns early what `locked` would say.
@@ -268,3 +320,16 @@ class Journal(Deliveries):
         path = self.folder / "journal.jsonl"
         if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
             os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _new_attempt(runs_dir: Path, name: str) -> Path:
+    """Makes the folder of the next attempt, which no other process gets."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        folder = runs_dir / f"{name}-{attempt}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            attempt += 1

@@ -1,6 +1,5 @@
 """The client of the MLflow store."""
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.store.entities import PagedList
 
@@ -45,11 +45,9 @@ def _prepare(address: str) -> None:
     if address.startswith("sqlite:"):
         name = f"kdflow-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}.lock"
         path = Path(tempfile.gettempdir()) / name
-        # Where anybody may write, a link of that name could lead anywhere.
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with _no_folder_of_its_quoted_name(address):
-                MlflowClient(address).search_experiments(max_results=1)
+        # The lock does not follow a link of that name, which could lead anywhere where anybody may write.
+        with FileLock(path, mode=0o600), _no_folder_of_its_quoted_name(address):
+            MlflowClient(address).search_experiments(max_results=1)
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def reason_of(error: Exception, entry: Entry, journal: Journal) -> str:
 def _create(entry: Entry, journal: Journal) -> None:
     """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
     key, name = entry["run"], entry["name"]
-    tags = _translated(entry["tags"], journal) | {KEY_TAG: key}
+    told_key = journal.told_key(key)
+    tags = _translated(entry["tags"], journal) | {KEY_TAG: told_key}
     if known := journal.ids.get(key):
         if gone := absent(known):
             raise Refused(f"run {known}: {gone}")
@@ -57,19 +58,19 @@ def _create(entry: Entry, journal: Journal) -> None:
     around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
     if journal.moved_to:
         around = Surroundings(name=around.name)
-    if run := claimed(around, key):
+    if run := claimed(around, told_key):
         name = run.info.run_name if is_named_by_user(run) else around.name or name
         client().update_run(run.info.run_id, "RUNNING", name)
         _tag(run.info.run_id, tags)
         journal.ids[key] = run.info.run_id
         return
-    if parent := parent_of(around, key):
+    if parent := parent_of(around, told_key):
         experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
     elif study := journal.ids.get(entry["tags"].get("mlflow.parentRunId", "")):
         experiment = client().get_run(study).info.experiment_id  # wherever that was nested
     else:
         experiment = experiment_id(journal.moved_to or entry["experiment"])
-    found = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    found = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{told_key}'", max_results=1)
     if found:
         journal.ids[key] = found[0].info.run_id
         _tag(journal.ids[key], tags)

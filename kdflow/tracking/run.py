@@ -23,7 +23,7 @@ from kdflow.tracking.client import client
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.presence import require_same_store
-from kdflow.tracking.surroundings import Surroundings, is_made_to_resume, is_named_by_user
+from kdflow.tracking.surroundings import SIGNATURE_TAG, Surroundings, is_made_to_resume, is_named_by_user
 from kdflow.tracking.trouble import reported
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Run:
         parent: The run of the same command in which this one is nested. Without one, this is the command's own run,
             which finds what `Surroundings` says.
         tags: More tags.
+        signature: What it is known by among the runs of its command (see `kdflow.training.identity`).
     """
 
     def __init__(
@@ -83,10 +84,11 @@ class Run:
         *,
         parent: "Run | None" = None,
         tags: Mapping[str, str] | None = None,
+        signature: str = "",
     ) -> None:
         self.name = name
-        # Only of students are there several in a study.
-        self.key: str = f"{parent.key}/{name if role == 'student' else role}" if parent else outbox.journal.key
+        known = f"{role}-{signature[:12]}" if signature else role
+        self.key: str = f"{parent.key}/{known}" if parent else outbox.journal.key
         self._outbox = outbox
         alive = {"kdflow.process": process.identity()}
         if self.finished:
@@ -96,6 +98,7 @@ class Run:
             self._write("status", status="RUNNING")
             return
         own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
+        own |= {SIGNATURE_TAG: signature} if signature else {}
         if parent:
             own |= {"mlflow.parentRunId": parent.key, "kdflow.study_id": parent.key}
         around = Surroundings() if parent else outbox.around

@@ -81,7 +81,9 @@ class InStore:
                 finished.
         """
         if KEY.match(text):  # by which it was known where it was trained, before the store gave it an id
-            text = next((run.info.run_id for run in _search(f"tags.`{KEY_TAG}` = '{text}'")), text)
+            text = next(
+                (run.info.run_id for run in _search(f"tags.`{KEY_TAG}` LIKE '{text}%'") if _is_told(run, text)), text
+            )
         reference = Reference.read(text)
         run_id = _model_run(reference) if reference.of_model else reference.run
         if not (reference.of_model or RUN_ID.fullmatch(run_id)):
@@ -119,6 +121,11 @@ def _search(condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Mlflow
     return every_page(
         lambda token: client().search_runs(experiments, condition, view, max_results=PAGE, page_token=token)
     )
+
+
+def _is_told(run: MlflowRun, key: str) -> bool:
+    """Whether the store was told a run that was known by a key where it was trained."""
+    return run.data.tags[KEY_TAG].partition("@")[0] == key
 
 
 def _record(run: MlflowRun) -> Record:

@@ -21,6 +21,7 @@ from kdflow.tracking.client import client
 from kdflow.tracking.experiments import named_experiment
 from kdflow.tracking.trouble import reported, says_not_there
 
+SIGNATURE_TAG = "kdflow.signature"
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""
 OPTIONS = options(StudyConfig()) | options(TeacherConfig()) | options(StudentConfig()) | options(CompareConfig())

@@ -17,6 +17,7 @@ from kdflow.tracking.journal_runs import Kept
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run
 from tests.experiments.conftest import student_config, study_config, teacher_config
+from tests.journals import key_of
 
 
 def stored(run_id):
@@ -84,9 +85,10 @@ def test_after_sync_students_and_studies_name_each_other_by_the_ids_of_the_store
     folder, *_ = offline
     teacher, student, study = (newest(folder, kind) for kind in ("teacher", "student", "study"))
     assert stored(student.id).data.tags["kdflow.teacher_run_id"] == teacher.id
-    assert stored(study.id_of(f"{study.key}/teacher")).data.tags["mlflow.parentRunId"] == study.id
-    taught = stored(study.id_of(f"{study.key}/student alpha=0 T=4")).data.tags
-    assert taught["kdflow.teacher_run_id"] == study.id_of(f"{study.key}/teacher")
+    its_teacher = study.id_of(key_of(study, "teacher"))
+    assert stored(its_teacher).data.tags["mlflow.parentRunId"] == study.id
+    taught = stored(study.id_of(key_of(study, "student alpha=0 T=4"))).data.tags
+    assert taught["kdflow.teacher_run_id"] == its_teacher
 
 
 def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline):
@@ -95,7 +97,7 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
 
     folder, _, made_offline, _ = offline
     study = newest(folder, "study")
-    again = selection.find(CompareConfig(teacher=study.id_of(f"{study.key}/teacher")), InStore())
+    again = selection.find(CompareConfig(teacher=study.id_of(key_of(study, "teacher"))), InStore())
     figures = [(row.alpha, row.train_accuracy, row.val_accuracy, row.test_accuracy, row.gap) for row in again.rows]
     assert figures == [
         (row.alpha, row.train_accuracy, row.val_accuracy, row.test_accuracy, row.gap) for row in made_offline.rows

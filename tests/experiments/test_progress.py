@@ -9,10 +9,12 @@ import torch
 
 from kdflow.common import notebook
 from kdflow.experiments.progress import TrainingProgress
+from kdflow.training.cohort import Sums
 from kdflow.training.loop import Epoch, Step
 
 FIGURES = {"train/loss": 2.25, "train/label_loss": 2.25, "val/accuracy": 0.4722, "speed/epoch_seconds": 2.84}
-STEP = Step(1, 2, 10, torch.tensor([[366.2, 23.0, 366.2, 4.0]]))
+NAMES = ("train/loss", "train/label_loss", "train/distill_loss", "train/accuracy")
+STEP = Step(1, 2, 10, Sums((NAMES,), torch.tensor([366.2, 23.0, 366.2, 4.0])))
 
 
 def said(capsys: pytest.CaptureFixture[str], *metrics: dict[str, float]) -> str:

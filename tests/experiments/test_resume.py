@@ -194,17 +194,17 @@ slowly = {"marks": pytest.mark.slow}
     ("when", "still"),
     [
         pytest.param(lambda: after_epoch(2, "teacher"), [("teacher", 3), *STUDENTS], id="in the teacher", **slowly),
-        pytest.param(lambda: telling("register", "/teacher"), STUDENTS, id="at the end of the teacher", **slowly),
+        pytest.param(lambda: telling("register", "teacher"), STUDENTS, id="at the end of the teacher", **slowly),
         pytest.param(
-            lambda: telling("create", "/student alpha=1"), STUDENTS, id="between teacher and students", **slowly
+            lambda: telling("create", "student alpha=1"), STUDENTS, id="between teacher and students", **slowly
         ),
         pytest.param(lambda: after_epoch(1, "student"), STUDENTS[1:], id="among the students"),
         pytest.param(
-            lambda: telling("register", "/student alpha=0 T=4"), [], id="at the end of the second student", **slowly
+            lambda: telling("register", "student alpha=0 T=4"), [], id="at the end of the second student", **slowly
         ),
-        pytest.param(lambda: telling("status", "/student alpha=0 T=4"), [], id="after the second student", **slowly),
-        pytest.param(lambda: telling("artifact", "/compare"), [], id="in the comparison", **slowly),
-        pytest.param(lambda: telling("status", "/compare"), [], id="after the comparison", **slowly),
+        pytest.param(lambda: telling("status", "student alpha=0 T=4"), [], id="after the second student", **slowly),
+        pytest.param(lambda: telling("artifact", "compare colours"), [], id="in the comparison", **slowly),
+        pytest.param(lambda: telling("status", "compare colours"), [], id="after the comparison", **slowly),
     ],
 )
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def refused(kind: type[KdflowError], folder: Path, reference: str, **given) -> s
     with pytest.raises(kind) as caught:
         go_on(folder, reference, **given)
     assert type(caught.value) is kind
-    assert [path for path in sorted(folder.rglob("*")) if path.name != "lock"] == [
-        path for path in before if path.name != "lock"
+    assert [path for path in sorted(folder.rglob("*")) if path.name not in ("lock", "owner")] == [
+        path for path in before if path.name not in ("lock", "owner")
     ]
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
@@ -226,7 +226,7 @@ def test_from_a_damaged_checkpoint_the_one_before_is_taken_and_nothing_else_chan
     interrupted(lambda: run_student(student_config(**config)), telling("metrics", ""), None)
     run_id = kept_run(tmp_path)
     interrupted(lambda: run_student(student_config(**config, resume=run_id)), after_epoch(2), None)
-    (newest,) = tmp_path.glob("*/checkpoints/student/epoch-0002.pt")
+    (newest,) = tmp_path.glob("*/checkpoints/student-*/epoch-0002.pt")
     newest.write_bytes(newest.read_bytes()[:-100])
     run_id = kept_run(tmp_path)
     require_equal(client, run_student(student_config(**config, resume=run_id)).run_id, whole)
@@ -257,6 +257,6 @@ def test_a_loss_that_is_no_longer_finite_fails_the_run_keeps_the_last_epoch_and_
     assert re.fullmatch(f"alpha=1: {what}; try a lower learning rate", str(failed.value))
     assert not hasattr(failed.value, "__notes__")
     assert client.get_run(kept_run(tmp_path)).info.status == "FAILED"
-    (folder,) = tmp_path.glob("*/checkpoints/student")
+    (folder,) = tmp_path.glob("*/checkpoints/student-*")
     newest, notices = checkpoint.load(folder)
     assert (newest is not None, notices) == (kept, [])

@@ -33,11 +33,9 @@ def keep(store, tmp_path, monkeypatch):
 
     def make(kind, second, letter, names=""):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                journals, "time", SimpleNamespace(strftime=lambda _: f"20261124-0000{second:02}", time=lambda: 0)
-            )
-            patch.setattr(journals, "secrets", SimpleNamespace(token_hex=lambda _: letter * 8))
-            journal = Journal.begin(tmp_path, kind, {"store": os.environ["MLFLOW_TRACKING_URI"]})
+            patch.setattr(journals, "time", SimpleNamespace(time=lambda: second))
+            where = {"store": os.environ["MLFLOW_TRACKING_URI"]}
+            journal = Journal.begin(tmp_path, kind, where, signature=letter * 64)
         with Run(Outbox(journal, offline=True), kind, kind, tags={TAG: names} if names else {}):
             pass
         return journal.key
@@ -72,7 +70,7 @@ def test_a_teacher_is_told_before_its_student_whatever_their_names_and_clocks_sa
 
 @pytest.mark.fault
 def test_runs_that_name_each_other_are_told_and_hold_nothing_up(keep, tmp_path, capsys, record_property):
-    one, other = "student-20261124-000001-aaaaaaaa", "student-20261124-000002-bbbbbbbb"
+    one, other = "student-aaaaaaaaaaaa-1", "student-bbbbbbbbbbbb-1"
     assert keep("student", 1, "a", names=other) == one
     assert keep("student", 2, "b", names=one) == other
     alone = keep("teacher", 3, "c")

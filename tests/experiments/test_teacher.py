@@ -119,7 +119,7 @@ def test_a_distiller_that_cannot_look_into_the_teacher_that_is_found_says_so_bef
         None,
     )
     frozen = Frozen(models.build("torchvision:squeezenet1_1", 10, seed=0))
-    monkeypatch.setattr(teachers, "find", lambda *_: teachers.Teacher("t" * 32, frozen))
+    monkeypatch.setattr(teachers, "find", lambda *_: teachers.Teacher("t" * 32, frozen, "s" * 64))
     monkeypatch.setattr(teachers, "described", lambda *_: "models:/small/1")
     with pytest.raises(UsageError, match=r"rkd cannot look into teacher models:/small/1: .*no linear layer"):
         session.find_teacher(session.config)

@@ -171,7 +171,7 @@ def test_on_a_full_disk_the_run_fails_in_one_line_and_goes_on_once_there_is_room
         assert "Traceback" not in done.stderr
         assert re.search(r"no space left on \S+: [\d,]+ KiB needed, [\d,]+ KiB free; make room", done.stderr)
         assert client(workplace).get_run(the_run(workplace)).info.status == "FAILED"
-        (checkpoints,) = disk.glob("student-*/checkpoints/student")
+        (checkpoints,) = disk.glob("student-*/checkpoints/student-*")
         kept, notices = checkpoint.load(checkpoints)
         assert (kept is not None) == (room > 900)
         assert notices == []

@@ -123,11 +123,12 @@ def assert_nested(folder):
 
     ids = runs_of(folder, "study")
     study = min(ids, key=len)
+    (teacher,) = [key for key in ids if "/teacher-" in key]
     for key in ids.keys() - {study}:
         tags = MlflowClient().get_run(ids[key]).data.tags
         assert tags["mlflow.parentRunId"] == tags["kdflow.study_id"] == ids[study]
-        taught = tags["kdflow.role"] == "student" and "alpha=1" not in key
-        assert tags.get("kdflow.teacher_run_id") == (ids[f"{study}/teacher"] if taught else None)
+        taught = tags["kdflow.role"] == "student" and tags["mlflow.runName"] != "student alpha=1"
+        assert tags.get("kdflow.teacher_run_id") == (ids[teacher] if taught else None)
 
 
 def rows(text):

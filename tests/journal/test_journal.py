@@ -90,7 +90,7 @@ def test_a_damaged_run_json_is_one_line_that_names_it(journal, damage):
     assert f"{journal.folder / 'run.json'} is damaged" in refused(Journal, journal.folder)
 
 
-@pytest.mark.parametrize("schema", [0, 2, None, "1"])
+@pytest.mark.parametrize("schema", [0, 3, None, "1"])
 def test_another_schema_is_refused(journal, schema):
     (journal.folder / "run.json").write_text(json.dumps({"schema": schema}))
     assert "was not written by this version of kdflow" in refused(Journal, journal.folder)

@@ -1,6 +1,5 @@
 """Files from the network: fetched into a private folder, verified there, and only then moved to where they belong."""
 
-import fcntl
 import shutil
 import sys
 import tempfile
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from filelock import FileLock, Timeout
 
 from kdflow.common.errors import DataError
 from kdflow.common.files import PART, sha256
@@ -40,12 +41,13 @@ def workplace(path: Path) -> Iterator[Path]:
         OSError: the folder of the file cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{path} is being made by another process: waiting for it", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{path} is being made by another process: waiting for it", file=sys.stderr)
+        held = lock.acquire()
+    with held:
         prefix = f".{path.name}{PART}-"
         for left_by_a_killed_process in path.parent.glob(f"{prefix}*"):
             shutil.rmtree(left_by_a_killed_process, ignore_errors=True)

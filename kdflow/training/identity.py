@@ -1,0 +1,124 @@
+"""What a run is known by: its signature, and of its options those that have an effect on it.
+
+A signature is a hash of everything that decides what is computed, as dora has it: options at their default are left
+out, so that a new option does not orphan old runs; so are those that say where a run computes and keeps things, and
+those without effect. `SCHEMA` is raised whenever a default or the arithmetic changes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, flat, logged, needs_teacher, options
+from kdflow.config.option import Value, show
+from kdflow.distillers import build, distillers
+
+SCHEMA = 1
+TEACHERS = {"teacher", "teacher_run_id"}
+"""Params that say which teacher a student has: as it was asked for, and the run that this meant."""
+SAID_OTHERWISE = {"precision", "teacher", "temperature", "knobs"}
+"""Options that a signature holds as what they came to mean."""
+DISTILLING = {"distiller", "temperature", "knobs"}
+
+
+def signature(
+    config: TeacherConfig | StudentConfig, *, data: Mapping[str, str], precision: str, teacher: str = ""
+) -> str:
+    """What a training run is known by: equal for equal trainings, wherever they run.
+
+    Args:
+        config: Of the run.
+        data: The tags of what it sees: its digests decide, not its name.
+        precision: "bf16" or "fp32", which `auto` came to mean.
+        teacher: The signature of the run that teaches; of one that has none, its run id; empty without a teacher.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    usual, specs = flat(type(config)()), options(config)
+    kept = {
+        name: show(value)
+        for name, value in params(config).items()
+        if value != usual[name] and not specs[name].incidental and name not in SAID_OTHERWISE
+    }
+    if isinstance(config, StudentConfig) and needs_teacher(config.alpha):
+        kept |= _settings(config)
+    seen = {name: data[name] for name in ("kdflow.data_digest", "kdflow.split_digest")}
+    role = "teacher" if isinstance(config, TeacherConfig) else "student"
+    return _hash({"role": role, "options": kept, "precision": precision, "data": seen, "teacher": teacher})
+
+
+def joint_signature(role: str, signatures: Sequence[str]) -> str:
+    """What several runs together are known by, such as a study or a cohort.
+
+    Args:
+        role: What they are together.
+        signatures: Of each, in their order.
+    """
+    return _hash({"role": role, "runs": list(signatures)})
+
+
+def _settings(config: StudentConfig) -> dict[str, str]:
+    """The settings of a student's distiller that are not at their default, however they were given."""
+    built = build(config.distiller, temperature=config.temperature, knobs=config.knobs)
+    values = {name: getattr(built, name) for name in built.settings()}
+    return {
+        f"{config.distiller}.{name}": show(value)
+        for name, value in values.items()
+        if value != built.settings()[name].default
+    }
+
+
+def _hash(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps({"schema": SCHEMA, **facts}, sort_keys=True).encode()).hexdigest()
+
+
+def without_effect(alpha: float, distiller: str) -> set[str]:
+    """The params that a student does not have: at alpha = 1 no teacher says anything, and not every distiller softens.
+
+    Args:
+        alpha: Weight of the labels.
+        distiller: Its name; of one that is not registered here, nothing is known.
+    """
+    if not needs_teacher(alpha):
+        return DISTILLING | TEACHERS
+    if distiller in distillers and "temperature" not in distillers[distiller].settings():
+        return {"temperature"}
+    return set()
+
+
+def params(config: TeacherConfig | StudentConfig | StudyConfig, *, teacher: str = "") -> dict[str, Value]:
+    """What a run logs as its params.
+
+    Args:
+        config: Of the run.
+        teacher: The run that teaches, where there is one before this one begins.
+    """
+    values = logged(config) | ({"teacher_run_id": teacher} if teacher else {})
+    return {name: value for name, value in values.items() if name not in _without_effect(config)}
+
+
+def version_tags(config: TeacherConfig | StudentConfig, scores: Mapping[str, float]) -> dict[str, Value]:
+    """What a registered version is tagged with, beside its data.
+
+    Args:
+        config: Of the run that trained it.
+        scores: The `final/` metrics.
+    """
+    tags: dict[str, Value] = {name.removeprefix("final/"): value for name, value in scores.items()}
+    tags |= {"seed": config.runtime.seed, "model": config.model}
+    if isinstance(config, StudentConfig):
+        values = params(config)
+        tags |= {
+            name: values[name] for name in ("alpha", "distiller", "temperature", "knobs") if values.get(name, "") != ""
+        }
+    return tags
+
+
+def _without_effect(config: TeacherConfig | StudentConfig | StudyConfig) -> set[str]:
+    if isinstance(config, StudentConfig):
+        return without_effect(config.alpha, config.distiller)
+    if isinstance(config, StudyConfig):
+        idle = without_effect(min(config.alphas), config.distiller)
+        return {"temperatures" if name == "temperature" else name for name in idle - TEACHERS}
+    return set()

@@ -1,0 +1,9 @@
+"""What tests ask of a journal."""
+
+from kdflow.journal.journal import Journal
+
+
+def key_of(journal: Journal, name: str) -> str:
+    """The key of the one run that is shown under a name."""
+    (found,) = [entry["run"] for entry in journal.entries if entry["kind"] == "create" and entry["name"] == name]
+    return str(found)
