@@ -120,5 +120,3 @@ def test_what_several_are_known_by_follows_from_each_and_from_their_order() -> N
 def test_a_signature_is_the_same_as_ever() -> None:
     known = "e3d71525833d4ec88a43b264cf15cedc19973b42aa9ae16f3a5981d0827e3bbf"
     assert signed(student()) == known, "raise SCHEMA if what is computed has changed, and only then"
-        "raise SCHEMA if what is computed has changed, and only then"
-    )
