@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +48,19 @@ LABELS_ONLY = replace(
 )
 MIXED = replace(LABELS_ONLY, run_id="2" * 32, alpha=0.5, distiller="soft-targets", temperature=4.0)
 TEACHER_ONLY = replace(MIXED, run_id="3" * 32, alpha=0.0)
-STUDY = Comparison("cifar10", "sha256:aa", "sha256:bb", (TEACHER, LABELS_ONLY, MIXED, TEACHER_ONLY), ("One left out.",))
-EMPTY = replace(STUDY, rows=(), footnotes=())
+FACTS = {"dataset": "cifar10", "data_digest": "sha256:aa", "split_digest": "sha256:bb", "footnotes": ("One left out.",)}
+STUDY = Comparison.of((TEACHER, LABELS_ONLY, MIXED, TEACHER_ONLY), **FACTS)
+EMPTY = Comparison.of((), **FACTS | {"footnotes": ()})
+
+
+def with_rows(comparison: Comparison, rows: Iterable[Row], **facts: Any) -> Comparison:
+    """The comparison with other runs; those that share an id with one before get another."""
+    known: dict[str, Row] = {}
+    for place, row in enumerate(rows):
+        run_id = row.run_id if row.run_id not in known else f"{place:032x}"
+        known[run_id] = replace(row, run_id=run_id)
+    other = Comparison.of(known.values(), **FACTS)
+    return replace(comparison, runs=other.runs, curves=other.curves, **facts)
 
 
 def printed(comparison: Comparison, *, width: int = 200) -> str:

@@ -16,7 +16,7 @@ import pytest
 import kdflow
 from kdflow.common.errors import UsageError
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
-from tests.comparisons import STUDY, TEACHER
+from tests.comparisons import STUDY, TEACHER, with_rows
 from tests.reports.test_escaping import for_names, named
 from tests.reports.test_html_page import OURS, Read
 
@@ -125,7 +125,7 @@ def test_a_comparison_becomes_a_frame_of_one_line_a_run() -> None:
     assert list(frame["run_id"]) == [row.run_id for row in STUDY.rows]
     assert list(frame["test_accuracy"]) == [row.test_accuracy for row in STUDY.rows]
     assert "history" not in frame
-    assert list(replace(STUDY, rows=()).to_frame().columns) == list(frame.columns)
+    assert list(with_rows(STUDY, ()).to_frame().columns) == list(frame.columns)
 
 
 def test_a_notebook_shows_a_comparison_as_a_table_with_its_notes() -> None:

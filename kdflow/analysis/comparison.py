@@ -1,30 +1,20 @@
-"""A comparison as plain rows: what `compare` finds and `report` draws."""
+"""Runs that can be compared, as tables: what `selection` finds and the reports show."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
-from kdflow.analysis.cells import columns, html_table, inert, notes
+from kdflow.analysis.cells import NAMES, columns, notes
+from kdflow.common.html import html_table, inert
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# The per-epoch metrics that a comparison keeps.
-CURVES = (
-    "train/loss",
-    "train/label_loss",
-    "train/distill_loss",
-    "train/accuracy",
-    "val/loss",
-    "val/label_loss",
-    "val/accuracy",
-    "val/teacher_kl",
-    "val/teacher_agreement",
-)
-
 
 @dataclass(frozen=True)
 class Row:
-    """One finished run.
+    """One finished run of a comparison, for those who draw it.
 
     Attributes:
         run_id: Of MLflow.
@@ -75,7 +65,13 @@ class Row:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True)
+FACTS = tuple(spec.name for spec in fields(Row) if spec.name != "history")
+"""Columns of the table of runs; those of further final metrics follow them."""
+CURVES = ("run_id", "metric", "epoch", "value")
+"""Columns of the table of curves."""
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Runs on one data set and split, against one teacher.
 
@@ -83,7 +79,9 @@ class Comparison:
         dataset: Short name of the data set.
         data_digest: Of its images and labels.
         split_digest: Of the validation split.
-        rows: The teacher, if there is one, then students by falling alpha.
+        runs: One line a run, the teacher first, if there is one, then students by falling alpha; the columns are those
+            of `Row` and the final metrics that are declared besides. What does not apply is None.
+        curves: One line an epoch of a run and metric: run_id, metric, epoch (from 1), value.
         footnotes: Sentences on what was left out.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
     """
@@ -91,18 +89,54 @@ class Comparison:
     dataset: str
     data_digest: str
     split_digest: str
-    rows: tuple[Row, ...]
+    runs: "DataFrame"
+    curves: "DataFrame"
     footnotes: tuple[str, ...]
     validation: str = ""
 
-    def to_frame(self) -> "DataFrame":
-        """Returns one line per run, accuracies as fractions."""
+    @classmethod
+    def of(cls, rows: Iterable[Row], **facts: object) -> Self:
+        """A comparison of rows.
+
+        Args:
+            rows: In their order.
+            facts: The other attributes.
+        """
         from pandas import DataFrame
 
-        facts = [{fact.name: getattr(row, fact.name) for fact in fields(row)} for row in self.rows]
-        return DataFrame(facts, columns=[fact.name for fact in fields(Row)]).drop(columns="history")
+        rows = tuple(rows)
+        runs = DataFrame([[getattr(row, name) for name in FACTS] for row in rows], columns=list(FACTS), dtype=object)
+        lines = [
+            (row.run_id, metric, epoch, value)
+            for row in rows
+            for metric, values in row.history.items()
+            for epoch, value in enumerate(values, start=1)
+        ]
+        return cls(runs=runs, curves=DataFrame(lines, columns=list(CURVES)), **facts)  # type: ignore[arg-type]
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The runs with their histories, in their order."""
+        lines = self.runs[list(FACTS)].itertuples(index=False, name=None)
+        return tuple(Row(**dict(zip(FACTS, line, strict=True)), history=self.history(line[0])) for line in lines)
+
+    def history(self, run_id: str) -> dict[str, list[float]]:
+        """Metric name to its values at epochs 1, 2, ...; empty where none were kept."""
+        own = self.curves[self.curves["run_id"] == run_id]
+        return {metric: list(own.loc[own["metric"] == metric, "value"]) for metric in own["metric"].unique()}
+
+    def only(self, run_ids: Iterable[str]) -> "Comparison":
+        """The same of some of the runs alone."""
+        chosen = self.runs[self.runs["run_id"].isin(list(run_ids))]
+        return Comparison(
+            self.dataset, self.data_digest, self.split_digest, chosen, self.curves, self.footnotes, self.validation
+        )
+
+    def to_frame(self) -> "DataFrame":
+        """Returns one line per run, accuracies as fractions."""
+        return self.runs.infer_objects()
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        below = "<br>".join(map(inert, (*notes(self), *self.footnotes)))
-        return f"<b>Accuracy on {inert(self.dataset)}</b>\n{html_table(columns(self))}\n<p>{below}</p>"
+        below = "<br>".join(map(inert, (*notes(self.runs, self.validation), *self.footnotes)))
+        return f"<b>Accuracy on {inert(self.dataset)}</b>\n{html_table(columns(self.runs), NAMES)}\n<p>{below}</p>"

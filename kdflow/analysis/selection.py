@@ -2,19 +2,23 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kdflow.analysis.comparison import CURVES, Comparison, Row
+from kdflow.analysis.comparison import CURVES, FACTS, Comparison
 from kdflow.common.errors import KdflowError, TeacherError, UsageError
-from kdflow.config import CompareConfig, StudentConfig, options
+from kdflow.config import CompareConfig, StudentConfig, needs_teacher, options
 from kdflow.config.option import show
 from kdflow.data import lasting_name, short_name
 from kdflow.distillers import distillers
+from kdflow.evaluation.metrics import columns, curves
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
 from kdflow.training.identity import DISTILLING, TEACHERS, without_effect
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 DRAWN = 30
 """How many runs figures show at the most: more curves cannot be told apart, and to read them takes long."""
@@ -25,6 +29,18 @@ INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | TEACH
 LOSS = {"alpha"} | DISTILLING
 NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha")}
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
+TABLE = (
+    "run_id",
+    "role",
+    "problem",
+    "data_digest",
+    "split_digest",
+    "teacher",
+    "alpha",
+    "temperature",
+    "started",
+    "record",
+)
 
 
 def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Comparison:
@@ -43,111 +59,177 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
         KdflowError: there is nothing to compare.
         TeacherError: the teacher that was named cannot be used.
     """
-    records = runs.runs("teacher", "student")
-    unusable = {record.run_id: reason for record in records if (reason := _unusable(record))}
-    finished = [record for record in records if record.run_id not in unusable]
-    left_out = Counter(unusable.values()) + Counter({"deleted": runs.deleted("teacher", "student")})
-    dataset = config.dataset
-    wanted = [record for record in finished if not dataset or _is_of(record, dataset)]
-    if not wanted:
-        known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished})) or "nothing yet"
-        raise KdflowError(
-            f"no finished training run{' on ' * bool(dataset)}{dataset} in {runs.place} (there are runs on {known}): "
-            "begin with `kdflow study` or `kdflow teacher`"
-        )
+    found = _table(runs.runs("teacher", "student"))
+    left_out = Counter(found.loc[found["problem"] != "", "problem"]) + Counter(
+        {"deleted": runs.deleted("teacher", "student")}
+    )
+    finished = found[found["problem"] == ""]
+    wanted = finished[[not config.dataset or _is_of(record, config.dataset) for record in finished["record"]]]
+    if wanted.empty:
+        raise _nothing(config.dataset, finished, runs)
     teacher_id = taught_by or _choose_teacher(wanted, config, runs)
-    teacher = next((record for record in finished if record.run_id == teacher_id), None)
-    reference = teacher or next(record for record in wanted if _role(record) == "student")
-    same_data = [record for record in finished if _data(record) == _data(reference)]
-    left_out["on other data or another split"] = len(finished) - len(same_data)
-    left_out["of another teacher"] = sum(_role(one) == "teacher" and one is not teacher for one in same_data)
-    students = [record for record in same_data if _role(record) == "student" and record is not teacher]
+    is_teacher = finished["run_id"] == teacher_id
+    reference = (finished[is_teacher] if is_teacher.any() else wanted[wanted["role"] == "student"]).iloc[0]
+    alike = _same_data(finished, reference)
+    left_out["on other data or another split"] = int((~alike).sum())
+    left_out["of another teacher"] = int((alike & (finished["role"] == "teacher") & ~is_teacher).sum())
+    students = finished[alike & (finished["role"] == "student") & ~is_teacher]
     chosen, reasons = _choose_students(students, teacher_id)
-    footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in (left_out + reasons).items() if n]
-    if teacher_id and not teacher:
-        footnotes.append(f"The teacher, run {teacher_id}, is not in {runs.place}.")
-    if diverged := sum(DIVERGED in record.tags for record in chosen):
-        footnotes.append(
-            f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate or a larger alpha."
+    lines = _lines(finished[is_teacher], chosen)
+    return Comparison(
+        reference["record"].tags["kdflow.data"],
+        reference["data_digest"],
+        reference["split_digest"],
+        lines,
+        _curves([*finished.loc[is_teacher, "run_id"], *chosen["run_id"]][:DRAWN], lines, finished, runs),
+        _footnotes(left_out + reasons, teacher_id if not is_teacher.any() else None, chosen, lines, runs),
+        _validation(reference["record"]),
+    )
+
+
+def _table(records: list[Record]) -> "DataFrame":
+    """One line a record, newest first; what does not apply is None."""
+    from pandas import DataFrame
+
+    lines = [
+        (
+            record.run_id,
+            _role(record),
+            _unusable(record) or "",
+            record.tags.get("kdflow.data_digest"),
+            record.tags.get("kdflow.split_digest"),
+            record.tags.get("kdflow.teacher_run_id"),
+            _number(record, "alpha") if _is_number(record.params.get("alpha")) else math.nan,
+            _number(record, "temperature") if _is_number(record.params.get("temperature")) else 0.0,
+            record.started,
+            record,
         )
-    rows = _rows(teacher, chosen, runs)
-    if len(rows) > DRAWN:
-        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(rows)}.")
-    # The same for all, as the split is; runs of before there was the tag know only whether.
-    unsaid = "augmented" if reference.params.get("augment_val") == "true" else ""
-    validation = reference.tags.get("kdflow.validation", unsaid)
-    return Comparison(reference.tags["kdflow.data"], *_data(reference), rows, tuple(footnotes), validation)
+        for record in records
+    ]
+    return DataFrame(lines, columns=TABLE).astype({"teacher": object, "problem": object})
 
 
-def _choose_teacher(records: list[Record], config: CompareConfig, runs: Runs) -> str | None:
-    teachers = [record for record in records if _role(record) == "teacher"]
+def _same_data(found: "DataFrame", reference: "Series") -> "Series":
+    return (found["data_digest"] == reference["data_digest"]) & (found["split_digest"] == reference["split_digest"])
+
+
+def _nothing(dataset: str, finished: "DataFrame", runs: Runs) -> KdflowError:
+    known = ", ".join(sorted({record.tags["kdflow.data"] for record in finished["record"]})) or "nothing yet"
+    return KdflowError(
+        f"no finished training run{' on ' * bool(dataset)}{dataset} in {runs.place} (there are runs on {known}): "
+        "begin with `kdflow study` or `kdflow teacher`"
+    )
+
+
+def _choose_teacher(wanted: "DataFrame", config: CompareConfig, runs: Runs) -> str | None:
     if config.teacher:
         named = runs.resolve_run(Journal.id_for(Path(config.keeping.runs_dir), config.teacher))
-        if named not in {record.run_id for record in records}:
+        if named not in set(wanted["run_id"]):
             raise TeacherError(f"--teacher {config.teacher}: it is not a finished kdflow teacher")
         return named
-    students = [record for record in records if _role(record) == "student"]
-    seen = _data((students or records)[0])
-    taught = Counter(one.tags.get("kdflow.teacher_run_id") for one in students if _data(one) == seen)
-    there = [one.run_id for one in records if _data(one) == seen and (one in teachers or taught[one.run_id])]
-    gone = [run_id for run_id in taught if run_id and run_id not in there]
+    students = wanted[wanted["role"] == "student"]
+    seen = wanted[_same_data(wanted, (wanted if students.empty else students).iloc[0])]
+    taught = seen.loc[seen["role"] == "student", "teacher"].value_counts()
+    there = list(seen.loc[(seen["role"] == "teacher") | seen["run_id"].isin(taught.index), "run_id"])
+    gone = [run_id for run_id in dict.fromkeys(seen["teacher"].dropna()) if run_id not in there]
     # Newest first: of equals, that is taken. One that is gone is better than one without students.
-    ranks = {run_id: (taught[run_id] > 0, run_id in there, taught[run_id]) for run_id in there + gone}
+    ranks = {one: (one in taught.index, one in there, taught.get(one, 0)) for one in there + gone}
     return max(ranks, key=lambda run_id: ranks[run_id], default=None)
 
 
-def _choose_students(students: list[Record], teacher_id: str | None) -> tuple[list[Record], Counter[str]]:
-    left_out: Counter[str] = Counter()
-    taught = [record for record in students if record.tags.get("kdflow.teacher_run_id") == teacher_id is not None]
-    recipes = {_settings(record, without=LOSS) for record in taught}
-    chosen: dict[tuple[tuple[str, str], ...], Record] = {}
-    for record in students:
-        alone = "kdflow.teacher_run_id" not in record.tags
-        if record not in taught and not alone:
-            left_out["of another teacher"] += 1
-        elif alone and recipes and _settings(record, without=LOSS) not in recipes:
-            left_out["with alpha = 1 and another seed or recipe"] += 1
-        elif (settings := _settings(record, without=_without_effect(record))) in chosen:
-            left_out["older than a run with the same settings"] += 1
-        else:
-            chosen[settings] = record
-    return list(chosen.values()), left_out
+def _choose_students(students: "DataFrame", teacher_id: str | None) -> "tuple[DataFrame, Counter[str]]":
+    """Those of a teacher, those of labels that differ in nothing else; of equals the newest."""
+    taught = (students["teacher"] == teacher_id) & students["teacher"].notna()
+    alone = students["teacher"].isna()
+    recipes = students["record"].map(lambda record: _settings(record, without=LOSS))
+    fitting = taught | (alone & (recipes.isin(set(recipes[taught])) | (not taught.any())))
+    settings = students["record"].map(lambda record: _settings(record, without=_without_effect(record)))
+    repeated = fitting & settings.where(fitting).duplicated()
+    reasons = {
+        "of another teacher": ~(taught | alone),
+        "with alpha = 1 and another seed or recipe": alone & ~fitting,
+        "older than a run with the same settings": repeated,
+    }
+    return students[fitting & ~repeated], Counter({reason: int(which.sum()) for reason, which in reasons.items()})
 
 
-def _rows(teacher: Record | None, students: list[Record], runs: Runs) -> tuple[Row, ...]:
-    newest = {record.run_id for record in [*([teacher] if teacher else []), *students][:DRAWN]}
-    ordered = sorted(students, key=lambda one: (-_number(one, "alpha"), _temperature(one), one.started))
-    varying = _varying(students)
-    return tuple(
-        _row(record, teacher, varying, runs if record.run_id in newest else None)
-        for record in ([teacher] if teacher else []) + ordered
-    )
+def _lines(teacher: "DataFrame", students: "DataFrame") -> "DataFrame":
+    """The runs of a comparison, the teacher first, then students by falling alpha."""
+    from pandas import DataFrame
+
+    ordered = students.sort_values(["alpha", "temperature", "started"], ascending=[False, True, True], kind="stable")
+    teachers: list[Record] = list(teacher["record"])
+    varying = _varying(list(ordered["record"]))
+    lines = [_teacher_line(record) for record in teachers]
+    lines += [_student_line(record, teachers[0] if teachers else None, varying) for record in ordered["record"]]
+    more = [name.removeprefix("final/") for name in columns() if name not in FINAL]
+    shown = [*FACTS, *(name for name in more if any(name in line for line in lines))]
+    return DataFrame([[line.get(name) for name in shown] for line in lines], columns=shown, dtype=object)
 
 
-def _row(record: Record, teacher: Record | None, varying: Iterable[str], runs: Runs | None) -> Row:
+def _teacher_line(record: Record) -> dict[str, object]:
     params, metrics = record.params, record.metrics
-    is_student = record is not teacher  # one that teaches may have been a student itself
-    alpha = _number(record, "alpha") if is_student else None
-    distiller = params.get("distiller") if is_student and alpha != 1 else None
-    own = dict(_settings(record, without=_without_effect(record))) if is_student else {}
-    train, val, test = (metrics[name] for name in FINAL)
-    return Row(
-        run_id=record.run_id,
-        role="student" if is_student else "teacher",
-        model=params["model"],
-        alpha=alpha,
-        distiller=distiller,
-        temperature=_temperature(record) if is_student and _is_softened(record) else None,
-        seed=int(_number(record, "seed")),
-        epochs=int(_number(record, "epochs")),
-        settings=", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
-        parameters=int(metrics["model/parameters"]),
-        train_accuracy=train,
-        val_accuracy=val,
-        test_accuracy=test,
-        gap=test - teacher.metrics[FINAL[2]] if teacher and is_student else None,
-        history=runs.history(record.run_id, [name for name in CURVES if name in metrics]) if runs else {},
-    )
+    return {
+        "run_id": record.run_id,
+        "role": "teacher",
+        "model": params["model"],
+        "seed": int(_number(record, "seed")),
+        "epochs": int(_number(record, "epochs")),
+        "settings": "",
+        "parameters": int(metrics["model/parameters"]),
+        **{name.removeprefix("final/"): metrics[name] for name in columns() if name in metrics},
+    }
+
+
+def _student_line(record: Record, teacher: Record | None, varying: list[str]) -> dict[str, object]:
+    alpha, own = _number(record, "alpha"), dict(_settings(record, without=_without_effect(record)))
+    test = FINAL[2]
+    return _teacher_line(record) | {
+        "role": "student",
+        "alpha": alpha,
+        "distiller": record.params.get("distiller") if needs_teacher(alpha) else None,
+        "temperature": (_temperature(record) if _is_softened(record) else None),
+        "settings": ", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
+        "gap": record.metrics[test] - teacher.metrics[test] if teacher else None,
+    }
+
+
+def _curves(newest: list[str], lines: "DataFrame", found: "DataFrame", runs: Runs) -> "DataFrame":
+    """Every epoch of the newest runs, in the order of their lines."""
+    from pandas import DataFrame
+
+    metrics = {record.run_id: record.metrics for record in found["record"]}
+    kept = []
+    for run_id in lines["run_id"]:
+        if run_id in newest:
+            history = runs.history(run_id, [name for name in curves() if name in metrics[run_id]])
+            kept += [
+                (run_id, metric, epoch, value)
+                for metric, values in history.items()
+                for epoch, value in enumerate(values, start=1)
+            ]
+    return DataFrame(kept, columns=list(CURVES))
+
+
+def _footnotes(
+    left_out: Counter[str], missing: str | None, chosen: "DataFrame", lines: "DataFrame", runs: Runs
+) -> tuple[str, ...]:
+    footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in left_out.items() if n]
+    if missing:
+        footnotes.append(f"The teacher, run {missing}, is not in {runs.place}.")
+    if diverged := sum(DIVERGED in record.tags for record in chosen["record"]):
+        footnotes.append(
+            f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate or a larger alpha."
+        )
+    if len(lines) > DRAWN:
+        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(lines)}.")
+    return tuple(footnotes)
+
+
+def _validation(record: Record) -> str:
+    """The same for all, as the split is; runs of before there was the tag know only whether."""
+    unsaid = "augmented" if record.params.get("augment_val") == "true" else ""
+    return record.tags.get("kdflow.validation", unsaid)
 
 
 def _varying(students: list[Record]) -> list[str]:
@@ -193,10 +275,6 @@ def _is_number(text: str | None) -> bool:
 
 def _role(record: Record) -> str:
     return record.tags["kdflow.role"]
-
-
-def _data(record: Record) -> tuple[str, str]:
-    return record.tags["kdflow.data_digest"], record.tags["kdflow.split_digest"]
 
 
 def _number(record: Record, param: str) -> float:

@@ -1,7 +1,5 @@
 """A comparison is shown, and logged as the tables and figures of a run of its own."""
 
-from dataclasses import replace
-
 from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.selection import DRAWN
 from kdflow.common.console import console, say
@@ -37,7 +35,8 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         "kdflow.data_digest": comparison.data_digest,
         "kdflow.split_digest": comparison.split_digest,
     }
-    drawn = replace(comparison, rows=tuple(row for row in comparison.rows if row.history) or comparison.rows[:DRAWN])
+    with_curves = list(comparison.curves["run_id"].unique()) or list(comparison.runs["run_id"][:DRAWN])
+    drawn = comparison.only(with_curves)
     with Run(outbox, "compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
         run.text(formats.markdown(comparison), "comparison.md")
         run.text(formats.csv_text(comparison), "comparison.csv")

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdflow.analysis.cells import NOTHING, html_table, inert, percent, validation_note
+from kdflow.analysis.cells import NAMES, NOTHING, percent, validation_note
+from kdflow.common.html import html_table, inert
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,4 +45,4 @@ class Trained:
         for split in ("train", "val", "test"):
             shown[split] = [percent(self.scores[f"final/{split}_accuracy"])]
         note = f" {validation_note(self.validation)}" if self.validation else ""
-        return f"{html_table(shown)}\n<p>{inert('Accuracies in %.' + note)}</p>"
+        return f"{html_table(shown, NAMES)}\n<p>{inert('Accuracies in %.' + note)}</p>"

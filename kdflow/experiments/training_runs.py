@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 import torchvision
 
-from kdflow.analysis.comparison import CURVES
 from kdflow.common import signals
 from kdflow.common.console import say, warn
 from kdflow.common.version import __version__
@@ -20,6 +19,7 @@ from kdflow.config.option import Value
 from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.device.runtime import Runtime
+from kdflow.evaluation.metrics import curves
 from kdflow.evaluation.scores import final_scores
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.progress import TrainingProgress
@@ -179,8 +179,8 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
         warn(f"{run.name} ended near chance; try a lower learning rate or a larger alpha")
-    curves = formats.run_curves(f"{run.name}, {data.name}", run.history(CURVES), validation=data.validation)
-    run.image(formats.png(curves), "loss_curves.png")
+    drawn = formats.run_curves(f"{run.name}, {data.name}", run.history(curves()), validation=data.validation)
+    run.image(formats.png(drawn), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(WEIGHTS_FOLDER)

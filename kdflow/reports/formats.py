@@ -6,10 +6,10 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from kdflow.analysis.cells import NAMES, columns, notes
+from kdflow.analysis.comparison import FACTS as ROW
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.text import plain
 from kdflow.reports.figures import accuracy_bars, loss_curves, png, run_curves
@@ -25,29 +25,15 @@ __all__ = [
     "run_curves",
 ]
 
-FACTS = (
-    "role",
-    "model",
-    "alpha",
-    "distiller",
-    "temperature",
-    "seed",
-    "epochs",
-    "settings",
-    "parameters",
-    "train_accuracy",
-    "val_accuracy",
-    "test_accuracy",
-    "gap",
-    "run_id",
-)
+FACTS = ("role", *(fact for fact in ROW if fact not in ("run_id", "role")), "run_id")
+"""The columns of a CSV file, before those of further metrics."""
 
 
 def markdown(comparison: Comparison) -> str:
     """Returns the teacher and its students as a pipe table, with the footnotes as a list below."""
-    shown = columns(comparison)
+    shown, sentences = columns(comparison.runs), notes(comparison.runs, comparison.validation)
     lines = [
-        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(notes(comparison)))}",
+        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(sentences))}",
         "",
         _pipes(shown),
         _pipes(":--" if heading in NAMES else "--:" for heading in shown),
@@ -64,18 +50,29 @@ def csv_text(comparison: Comparison) -> str:
     Data set and digests stand in every line, so that files of several comparisons can be joined. Footnotes and
     histories have no place here; `json_text` holds them.
     """
+    runs = comparison.runs
+    facts = [*FACTS, *(name for name in runs.columns if name not in FACTS)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*FACTS, "dataset", "data_digest", "split_digest"))
+    writer.writerow((*facts, "dataset", "data_digest", "split_digest"))
     common = (comparison.dataset, comparison.data_digest, comparison.split_digest)
-    for row in comparison.rows:
-        writer.writerow(spreadsheet_safe(value) for value in (*(getattr(row, fact) for fact in FACTS), *common))
+    for line in runs[facts].itertuples(index=False, name=None):
+        writer.writerow(spreadsheet_safe(value) for value in (*line, *common))
     return stream.getvalue()
 
 
 def json_text(comparison: Comparison) -> str:
     """Returns the whole comparison, histories included, so that every figure can be drawn again from it."""
-    text = json.dumps(_json_safe(asdict(comparison)), indent=2, allow_nan=False)
+    rows = [{**run, "history": comparison.history(run["run_id"])} for run in comparison.runs.to_dict("records")]
+    whole = {
+        "dataset": comparison.dataset,
+        "data_digest": comparison.data_digest,
+        "split_digest": comparison.split_digest,
+        "rows": rows,
+        "footnotes": comparison.footnotes,
+        "validation": comparison.validation,
+    }
+    text = json.dumps(_json_safe(whole), indent=2, allow_nan=False)
     # Inside strings, the only place where it stands, this is the same character; a script tag it no longer is.
     return text.replace("<", "\\u003c") + "\n"
 

@@ -3,8 +3,9 @@
 import base64
 from collections.abc import Iterable, Mapping
 
-from kdflow.analysis.cells import columns, html_table, inert, notes
+from kdflow.analysis.cells import NAMES, columns, notes
 from kdflow.analysis.comparison import Comparison
+from kdflow.common.html import html_table, inert
 
 NARROW = "@media (max-width: 46rem)"
 STYLE = f"""
@@ -37,7 +38,7 @@ def page(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         comparison: Its table and footnotes.
         figures: What a figure shows, and the figure as PNG.
     """
-    shown = columns(comparison)
+    shown = columns(comparison.runs)
     title = f"Accuracy on {comparison.dataset}"
     footnotes = "".join(f"<li>{inert(note)}</li>" for note in comparison.footnotes)
     lines = [
@@ -45,8 +46,8 @@ def page(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{inert(title)}</title>\n<style>{STYLE}{_headings(shown)}</style>\n</head>\n<body>",
-        f'<h1>{inert(title)}</h1>\n<div class="wide">{html_table(shown)}</div>',
-        f"<p>{inert(' '.join(notes(comparison)))}</p>",
+        f'<h1>{inert(title)}</h1>\n<div class="wide">{html_table(shown, NAMES)}</div>',
+        f"<p>{inert(' '.join(notes(comparison.runs, comparison.validation)))}</p>",
         *([f"<ul>{footnotes}</ul>"] if footnotes else []),
         *(_image(shows, drawn) for shows, drawn in figures.items()),
         "</body>\n</html>\n",

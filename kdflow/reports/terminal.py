@@ -44,11 +44,11 @@ class Shown:
 
     @property
     def _columns(self) -> dict[str, list[str]]:
-        return {heading: list(map(plain, cells)) for heading, cells in columns(self.comparison).items()}
+        return {heading: list(map(plain, cells)) for heading, cells in columns(self.comparison.runs).items()}
 
     @property
     def _below(self) -> list[str]:
-        return list(map(plain, (*notes(self.comparison), *self.comparison.footnotes)))
+        return list(map(plain, (*notes(self.comparison.runs, self.comparison.validation), *self.comparison.footnotes)))
 
 
 def _least_width(shown: Mapping[str, list[str]]) -> int:

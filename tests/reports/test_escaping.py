@@ -26,7 +26,7 @@ from kdflow.common.text import plain
 from kdflow.reports import formats
 from kdflow.reports.lettering import drawable, run_labels, wrapped
 from kdflow.reports.terminal import Shown
-from tests.comparisons import LABELS_ONLY, MIXED, STUDY, TEACHER, legend, png, printed
+from tests.comparisons import LABELS_ONLY, MIXED, STUDY, TEACHER, legend, png, printed, with_rows
 
 HOSTILE = {
     "tag": "<script>alert(1)</script>",
@@ -77,7 +77,7 @@ def named(name: str) -> Comparison:
     """A study with `name` wherever text comes from outside."""
     students = tuple(replace(row, model=name, settings=f"knobs={name}") for row in STUDY.rows[1:])
     other = replace(MIXED, run_id="4" * 32, model=name, distiller=name, settings=name)
-    return replace(STUDY, dataset=name, rows=(replace(TEACHER, model=name), *students, other), footnotes=(name, name))
+    return with_rows(STUDY, (replace(TEACHER, model=name), *students, other), dataset=name, footnotes=(name, name))
 
 
 def shown_as_nothing(text: str) -> list[str]:
@@ -228,7 +228,7 @@ def shows_every_run(comparison: Comparison) -> None:
 def test_figures_show_every_run_whatever_it_is_called(place: str) -> None:
     names = [*HOSTILE.values(), "x" * 501]  # the last two names look alike once shortened
     changes: list[dict[str, Any]] = [{place: name, "run_id": f"{n:032}"[::-1]} for n, name in enumerate(names)]
-    shows_every_run(replace(STUDY, rows=tuple(replace(MIXED, **change) for change in changes)))
+    shows_every_run(with_rows(STUDY, tuple(replace(MIXED, **change) for change in changes)))
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE.keys())

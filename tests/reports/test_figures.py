@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdflow.reports import formats
-from tests.comparisons import HISTORY, LABELS_ONLY, MIXED, STUDY, TEACHER, TEACHER_ONLY, legend, png
+from tests.comparisons import HISTORY, LABELS_ONLY, MIXED, STUDY, TEACHER, TEACHER_ONLY, legend, png, with_rows
 
 
 def test_the_loss_curves_hold_one_line_per_run_and_panel() -> None:
@@ -19,7 +19,7 @@ def test_the_loss_curves_hold_one_line_per_run_and_panel() -> None:
 
 
 def test_alphas_differ_in_colour_and_temperatures_in_line_style() -> None:
-    figure = formats.loss_curves(replace(STUDY, rows=(*STUDY.rows, replace(MIXED, temperature=1.0))))
+    figure = formats.loss_curves(with_rows(STUDY, (*STUDY.rows, replace(MIXED, temperature=1.0))))
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert len({line.get_color() for line in lines.values()}) == 4
     assert lines["alpha = 0.5, T = 1"].get_color() == lines["alpha = 0.5, T = 4"].get_color()
@@ -35,7 +35,7 @@ def test_runs_that_differ_in_seed_model_or_nothing_get_labels_of_their_own() -> 
         LABELS_ONLY,
         replace(LABELS_ONLY, run_id="5" * 32),
     )
-    assert legend(formats.loss_curves(replace(STUDY, rows=rows))) == [
+    assert legend(formats.loss_curves(with_rows(STUDY, rows))) == [
         "alpha = 0.5, T = 4, seed 0",
         "alpha = 0.5, T = 4, seed 1",
         "alpha = 0, T = 4, other",
@@ -47,14 +47,14 @@ def test_runs_that_differ_in_seed_model_or_nothing_get_labels_of_their_own() -> 
 
 def test_a_metric_that_is_missing_is_not_drawn() -> None:
     row = replace(TEACHER, history={"val/loss": [1.0, 0.5]})
-    assert [len(panel.lines) for panel in formats.loss_curves(replace(STUDY, rows=(row,))).axes] == [0, 1, 0, 0]
+    assert [len(panel.lines) for panel in formats.loss_curves(with_rows(STUDY, (row,))).axes] == [0, 1, 0, 0]
     assert [len(panel.lines) for panel in formats.run_curves("a", row.history).axes] == [1, 0]
 
 
 def test_a_single_epoch_shows_a_point() -> None:
     history = {name: values[:1] for name, values in HISTORY.items()}
     rows = tuple(replace(row, epochs=1, history=history) for row in STUDY.rows)
-    for figure in (formats.loss_curves(replace(STUDY, rows=rows)), formats.run_curves("a", history)):
+    for figure in (formats.loss_curves(with_rows(STUDY, rows)), formats.run_curves("a", history)):
         assert png(figure)
         for panel in figure.axes:
             assert [tick for tick in panel.get_xticks() if 0.5 <= tick <= 1.5] == [1]
@@ -75,7 +75,7 @@ def test_the_bars_start_at_zero_and_carry_their_values() -> None:
 
 
 def test_a_short_bar_carries_its_value_beside_it() -> None:
-    panel = formats.accuracy_bars(replace(STUDY, rows=(replace(TEACHER, test_accuracy=0.1),))).axes[0]
+    panel = formats.accuracy_bars(with_rows(STUDY, (replace(TEACHER, test_accuracy=0.1),))).axes[0]
     beside = next(text for text in panel.texts if text.get_text() == "test 10.00")
     assert beside.get_position()[0] > 10
 
@@ -89,7 +89,7 @@ def test_the_curves_of_a_run_are_loss_and_percent() -> None:
 
 def test_a_long_legend_leaves_the_panels_their_room() -> None:
     rows = tuple(replace(MIXED, seed=place, settings="lr=0.1, momentum=0.95, cosine") for place in range(40))
-    figure = formats.loss_curves(replace(STUDY, rows=rows))
+    figure = formats.loss_curves(with_rows(STUDY, rows))
     assert png(figure)
     heights = [panel.get_window_extent().height / figure.dpi for panel in figure.axes]
     assert min(heights) > 1.5, "inches"

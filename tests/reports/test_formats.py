@@ -10,7 +10,7 @@ from dataclasses import replace
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports import formats
 from kdflow.reports.html_page import page
-from tests.comparisons import EMPTY, LABELS_ONLY, MIXED, STUDY, TEACHER, png, printed
+from tests.comparisons import EMPTY, LABELS_ONLY, MIXED, STUDY, TEACHER, png, printed, with_rows
 
 
 def test_the_table_shows_percent_signed_gap_and_share_of_the_teacher() -> None:
@@ -29,7 +29,7 @@ def test_the_table_of_a_study_fits_into_80_columns() -> None:
 
 def test_a_gap_above_the_teacher_carries_a_plus_and_no_gap_is_never_a_negative_zero() -> None:
     rows = (TEACHER, replace(MIXED, gap=0.0123), replace(MIXED, gap=-0.000001))
-    text = formats.markdown(replace(STUDY, rows=rows))
+    text = formats.markdown(with_rows(STUDY, rows))
     assert "| +1.23 |" in text
     assert "| +0.00 |" in text
 
@@ -37,16 +37,16 @@ def test_a_gap_above_the_teacher_carries_a_plus_and_no_gap_is_never_a_negative_z
 def test_columns_appear_only_where_they_say_something() -> None:
     assert " seed |" not in formats.markdown(STUDY)
     assert " distiller |" not in formats.markdown(STUDY)
-    varied = replace(STUDY, rows=(*STUDY.rows, replace(MIXED, seed=1, distiller="dkd")))
+    varied = with_rows(STUDY, (*STUDY.rows, replace(MIXED, seed=1, distiller="dkd")))
     assert " seed |" in formats.markdown(varied)
     assert " distiller |" in formats.markdown(varied)
-    alone = formats.markdown(replace(STUDY, rows=(TEACHER,)))
+    alone = formats.markdown(with_rows(STUDY, (TEACHER,)))
     assert all(f" {heading} |" not in alone for heading in ("alpha", "T", "gap"))
 
 
 def test_without_a_teacher_there_is_no_share() -> None:
     rows = tuple(replace(row, gap=None) for row in (LABELS_ONLY, MIXED))
-    text = formats.markdown(replace(STUDY, rows=rows))
+    text = formats.markdown(with_rows(STUDY, rows))
     assert "| 105,386 |" in text
     assert "gap" not in text
 
@@ -75,12 +75,14 @@ def test_csv_parses_back_to_the_same_numbers() -> None:
 def test_json_holds_the_whole_comparison() -> None:
     found = json.loads(formats.json_text(STUDY))
     rows = tuple(Row(**row) for row in found.pop("rows"))
-    assert Comparison(**{**found, "footnotes": tuple(found["footnotes"])}, rows=rows) == STUDY
+    again = Comparison.of(rows, **{**found, "footnotes": tuple(found["footnotes"])})
+    assert again.rows == STUDY.rows
+    assert formats.json_text(again) == formats.json_text(STUDY)
 
 
 def test_json_has_null_where_a_loss_was_not_finite() -> None:
     row = replace(TEACHER, history={"train/loss": [float("nan"), float("inf"), 1.0]})
-    assert json.loads(formats.json_text(replace(STUDY, rows=(row,))))["rows"][0]["history"]["train/loss"] == [
+    assert json.loads(formats.json_text(with_rows(STUDY, (row,))))["rows"][0]["history"]["train/loss"] == [
         None,
         None,
         1.0,

@@ -62,7 +62,7 @@ def test_a_name_brings_no_tag_attribute_or_address_into_the_page(name: str) -> N
     comparison = named(name)
     text = page(comparison, {name: FIGURE})
     text.encode()
-    read, shown = Read(text), formats.columns(comparison)
+    read, shown = Read(text), formats.columns(comparison.runs)
     assert set(read.tags) <= OURS
     assert read.tags.count("td") == len(shown) * len(comparison.rows)
     assert [read.tags.count(tag) for tag in ("tr", "li", "img")] == [1 + len(comparison.rows), 2, 1]

@@ -10,11 +10,11 @@ from rich.console import Console
 from kdflow.analysis.cells import NOTHING, columns
 from kdflow.analysis.comparison import Comparison
 from kdflow.reports.terminal import Shown
-from tests.comparisons import MIXED, STUDY, TEACHER, printed
+from tests.comparisons import MIXED, STUDY, TEACHER, printed, with_rows
 
-VARIED = replace(
+VARIED = with_rows(
     STUDY,
-    rows=tuple(
+    tuple(
         replace(row, seed=seed, distiller=row.distiller and ("rkd", "soft-targets")[seed % 2], settings=f"lr=0.{seed}")
         for seed, row in enumerate((*STUDY.rows, replace(MIXED, model="torchvision:efficientnet_v2_s")))
     ),
@@ -33,7 +33,7 @@ def joined(text: str) -> str:
 def test_every_number_and_heading_is_there_at_any_width(comparison: Comparison, width: int) -> None:
     text = printed(comparison, width=width)
     assert max(map(cell_len, text.splitlines())) <= width
-    for heading, cells in columns(comparison).items():
+    for heading, cells in columns(comparison.runs).items():
         assert heading == "run" or heading in text
         if heading in ("run", "train", "val", "test", "gap", "parameters"):
             for cell in set(cells) - {NOTHING}:
@@ -52,7 +52,7 @@ def test_what_goes_to_a_file_is_as_wide_as_it_needs_to_be() -> None:
     stream = io.StringIO()
     row = replace(TEACHER, settings="lr=0.1, momentum=0.95, schedule=cosine, " * 5)
     console = Console(file=stream, width=40, force_terminal=False, soft_wrap=True)
-    console.print(Shown(replace(VARIED, rows=(row, *VARIED.rows))))
+    console.print(Shown(with_rows(VARIED, (row, *VARIED.rows))))
     assert sum("small-cnn" in line and "71.63" in line for line in stream.getvalue().splitlines()) == 3
 
 
