@@ -7,6 +7,7 @@ the model as it is registered. Logs, tables, files and figures follow from what 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
@@ -53,7 +54,9 @@ class Metric:
         compute: How it is computed; None where the training itself knows it, such as its speed.
         curve: Whether a comparison keeps its value of each epoch.
         column: Heading of its column in the table of a comparison; empty for none.
-        panel: Title of a panel of its own in the curves of a comparison; empty for none.
+        panel: Title of its panel in the curves of a comparison, which metrics of training and validation share; empty
+            for none.
+        log_scale: Whether that panel is logarithmic.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Metric:
     curve: bool = False
     column: str = ""
     panel: str = ""
+    log_scale: bool = False
 
 
 metrics: Registry[Metric] = Registry("metric")
@@ -140,14 +144,16 @@ def _agreement(observed: Observed) -> Tensor | None:
     return (observed.answers == observed.teacher[LOGITS].argmax(1)).sum()
 
 
-_OBJECTIVE, _LABELS = "objective", "cross-entropy with the labels"
+_FLOORS = "Objective of each run. Floors differ with alpha and T: compare shapes, not heights."
+_OBJECTIVE: dict[str, Any] = {"curve": True, "panel": _FLOORS, "log_scale": True}
+_LABELS: dict[str, Any] = {"curve": True, "panel": "Cross-entropy with the labels. It compares across runs."}
 for _metric in (
-    Metric("train/loss", _OBJECTIVE, NATS, "down", loss("loss"), curve=True),
-    Metric("train/label_loss", _LABELS, NATS, "down", loss("label_loss"), curve=True),
+    Metric("train/loss", "objective", NATS, "down", loss("loss"), **_OBJECTIVE),
+    Metric("train/label_loss", "cross-entropy", NATS, "down", loss("label_loss"), **_LABELS),
     Metric("train/distill_loss", "distillation loss", NATS, "down", loss("distill_loss"), curve=True),
     Metric("train/accuracy", "accuracy", FRACTION, "up", correct, curve=True),
-    Metric("val/loss", _OBJECTIVE, NATS, "down", loss("loss"), curve=True),
-    Metric("val/label_loss", _LABELS, NATS, "down", loss("label_loss"), curve=True),
+    Metric("val/loss", "objective", NATS, "down", loss("loss"), **_OBJECTIVE),
+    Metric("val/label_loss", "cross-entropy", NATS, "down", loss("label_loss"), **_LABELS),
     Metric("val/accuracy", "accuracy", FRACTION, "up", correct, curve=True),
     Metric("val/teacher_kl", "divergence from the teacher", NATS, "down", _teacher_kl, curve=True),
     Metric("val/teacher_agreement", "agreement with the teacher", FRACTION, "up", _agreement, curve=True),

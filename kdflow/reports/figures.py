@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from kdflow.evaluation.metrics import Metric
+
 __all__ = ["accuracy_bars", "loss_curves", "png", "run_curves"]
 
 # Red, yellow and blue are Paul Tol's high-contrast scheme: distinct to colour-blind readers and in greyscale print.
@@ -35,32 +37,37 @@ def loss_curves(comparison: Comparison) -> "Figure":
         comparison: The runs. Metrics missing from a history are not drawn.
 
     Returns:
-        Four panels, training left and validation right: the objective above, the cross-entropy with the labels below.
+        A line of panels for each title that metrics declare (see `kdflow.evaluation.metrics.Metric.panel`), training
+        left and validation right: the objective, the cross-entropy with the labels, and whatever is declared besides.
     """
-    figure = _figure(7.6, title=f"Loss on {drawable(comparison.dataset)}")
+    lines = _panels()
+    figure = _figure(3.8 * len(lines), title=f"Loss on {drawable(comparison.dataset)}")
     styles = _styles(comparison.rows)
     epochs = max((len(values) for row in comparison.rows for values in row.history.values()), default=1)
-    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False)
-    for part, metric, name, note in (
-        (
-            upper,
-            "loss",
-            "objective",
-            "Objective of each run. Floors differ with alpha and T: compare shapes, not heights.",
-        ),
-        (lower, "label_loss", "cross-entropy", "Cross-entropy with the labels. It compares across runs."),
-    ):
+    headings = {"train": "training", "val": _validation(comparison.validation)}
+    for part, (note, shown) in zip(figure.subfigures(len(lines), 1, squeeze=False)[:, 0], lines.items(), strict=True):
         part.suptitle(note, fontsize=10, x=0.01, ha="left")
-        panels = part.subplots(1, 2, sharex=True, sharey=True)
-        headings = ("training", _validation(comparison.validation))
-        for panel, split, heading in zip(panels, ("train", "val"), headings, strict=True):
-            _prepare(panel, title=heading, epochs=epochs)
+        panels = part.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, metric in zip(panels, shown, strict=True):
+            _prepare(panel, title=headings[metric.name.partition("/")[0]], epochs=epochs)
             for row, style in zip(comparison.rows, styles, strict=True):
-                _curve(panel, row.history.get(f"{split}/{metric}", []), **style)
-        panels[0].set_ylabel(name)
-    _make_logarithmic(upper.axes, name="objective, log scale")
+                _curve(panel, row.history.get(metric.name, []), **style)
+        panels[0].set_ylabel(shown[0].heading)
+        if shown[0].log_scale:
+            _make_logarithmic(panels, name=f"{shown[0].heading}, log scale")
     _legend(figure)
     return figure
+
+
+def _panels() -> "dict[str, list[Metric]]":
+    """The metrics that are drawn, by the title of their panels."""
+    from kdflow.evaluation.metrics import metrics
+
+    lines: dict[str, list[Metric]] = {}
+    for name in metrics:
+        if metrics[name].panel:
+            lines.setdefault(metrics[name].panel, []).append(metrics[name])
+    return lines
 
 
 @as_it_comes()
