@@ -13,7 +13,7 @@ from kdflow.analysis.comparison import Comparison, Row
 from kdflow.config import CompareConfig, StudyConfig, configure
 from kdflow.config.option import show
 from kdflow.experiments.study import run_study
-from kdflow.tracking.store_runs import InStore
+from kdflow.tracking.store_runs import StoreRuns
 from kdflow.training.identity import params
 
 
@@ -51,10 +51,10 @@ def _finished_study(config: StudyConfig) -> Comparison | None:
     """The comparison of the newest finished study with these very settings, if there is one."""
     # Params say what auto and 0 came to mean, not what was asked for.
     settings = {name: show(value) for name, value in params(config).items() if value != "auto" and name != "threads"}
-    for study in InStore().runs("study"):
+    for study in StoreRuns().runs("study"):
         if study.status == "FINISHED" and settings.items() <= study.params.items():
-            children = [run for run in InStore().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
-            return selection.find(CompareConfig(teacher=children[0].run_id), InStore())
+            children = [run for run in StoreRuns().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
+            return selection.find(CompareConfig(teacher=children[0].run_id), StoreRuns())
     return None
 
 

@@ -27,11 +27,11 @@ from kdflow.reports import drawing
 from kdflow.tracking.address import uri
 from kdflow.tracking.checks import OFFLINE, make_ready, require_artifacts_in_place, require_ready
 from kdflow.tracking.container import require_whole_store
-from kdflow.tracking.journal_runs import Kept
+from kdflow.tracking.journal_runs import JournalRuns
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import data_tags, reopen
-from kdflow.tracking.store_runs import InStore
+from kdflow.tracking.store_runs import StoreRuns
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
 from kdflow.training.identity import signature
 
@@ -250,7 +250,7 @@ def require_tracking(around: Surroundings, journal: Journal | None = None, other
 
 def readable(runs_dir: str, *, offline: bool) -> Runs:
     """Where runs are read from: the store, or what is kept here where it cannot be asked."""
-    return Kept(Path(runs_dir)) if offline else InStore()
+    return JournalRuns(Path(runs_dir)) if offline else StoreRuns()
 
 
 def _end_runs(outbox: Outbox, status: str) -> None:

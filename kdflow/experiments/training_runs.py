@@ -28,8 +28,9 @@ from kdflow.journal.journal import DIVERGED
 from kdflow.models import cost, weights
 from kdflow.models.export import Servable
 from kdflow.reports import formats
-from kdflow.tracking.model_registry import WEIGHTS_FOLDER, registered_name
+from kdflow.tracking.model_registry import registered_name
 from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import SIGNATURE_TAG
 from kdflow.training import checkpoint

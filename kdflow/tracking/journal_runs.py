@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 
 from kdflow.common.errors import TeacherError
+from kdflow.journal.entries import RUN_TAGS
 from kdflow.journal.journal import Journal
 from kdflow.tracking.champion import CHAMPION, best_first, candidates, newest_first
-from kdflow.tracking.model_registry import WEIGHTS_FOLDER
-from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.readers import Runs
+from kdflow.tracking.record import EVERY_EPOCH, WEIGHTS_FOLDER, Record
 from kdflow.tracking.references import LATEST, Reference
 
 
-class Kept:
+class JournalRuns(Runs):
     """The runs that journals tell of.
 
     Args:
@@ -30,39 +31,35 @@ class Kept:
 
     @property
     def place(self) -> str:
-        """Where the runs are, for messages."""
+        """See `Runs`."""
         return str(self._runs_dir)
 
     def runs(self, *roles: str) -> list[Record]:
-        """All runs of these roles, newest first."""
+        """See `Runs`."""
         found = [_record(key, journal) for key, journal in self._every()]
         chosen = [record for record in found if record.tags.get("kdflow.role") in roles]
         return sorted(chosen, key=lambda record: record.started, reverse=True)
 
     def deleted(self, *roles: str) -> int:
-        """How many runs of these roles are deleted, which only a store knows."""
+        """None that is known: only a store keeps what is deleted."""
         return 0
 
     def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
-        """Per-epoch metrics of a run: the value of each epoch from 1."""
+        """See `Runs`."""
         key, journal = self._find(Reference.read(run_id))
         return journal.history(key, names)
 
     def record(self, run_id: str) -> Record:
-        """One run."""
+        """See `Runs`."""
         return _record(*self._find(Reference.read(run_id)))
 
     def address(self, run_id: str) -> str:
-        """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty until a store has it."""
+        """See `Runs`."""
         key, journal = self._find(Reference.read(run_id))
         return journal.addresses.get(key, "")
 
     def resolve_run(self, text: str) -> str:
-        """The run that a text stands for (see `kdflow.tracking.references`), as far as journals know.
-
-        Raises:
-            TeacherError: there is none, there are several, or it is not finished.
-        """
+        """See `Runs`."""
         reference = Reference.read(text)
         key, journal = self._find(reference)
         if journal.status(key) != "FINISHED":
@@ -71,11 +68,7 @@ class Kept:
 
     @contextmanager
     def weights_of(self, run_id: str) -> Iterator[Path]:
-        """The folder with the weights and card of a run.
-
-        Raises:
-            TeacherError: the run keeps none.
-        """
+        """See `Runs`."""
         key, journal = self._find(Reference.read(run_id))
         folder = journal.artifacts(key) / WEIGHTS_FOLDER
         if not folder.is_dir():
@@ -83,7 +76,7 @@ class Kept:
         yield folder
 
     def comparison_page(self, run_ids: Sequence[str]) -> str:
-        """How the runs can be seen side by side once a store has them."""
+        """See `Runs`."""
         return "after `kdflow sync`, with `kdflow compare`"
 
     def _every(self) -> Iterator[tuple[str, Journal]]:
@@ -126,9 +119,8 @@ def _record(key: str, journal: Journal) -> Record:
     tags = dict(created["tags"])
     for entry in journal.of(key, "tags"):
         tags |= entry["tags"]
-    for told, name in ((tags, "kdflow.teacher_run_id"), (params, "teacher_run_id")):
-        if teacher := told.get(name):
-            told[name] = Journal.id_for(journal.folder.parent, teacher)
+    for told in (tags, params):
+        told |= {name: Journal.id_for(journal.folder.parent, told[name]) for name in RUN_TAGS if told.get(name)}
     logged = journal.metrics(key)
     metrics = {name: steps[max(steps)] for name, steps in logged.items()}
     status, trained = journal.status(key) or "RUNNING", max(logged.get(EVERY_EPOCH, {0: 0}))

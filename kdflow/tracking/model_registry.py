@@ -25,7 +25,6 @@ from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, n
 from kdflow.tracking.client import client, every_page
 from kdflow.tracking.presence import obstacle
 
-WEIGHTS_FOLDER = "weights"
 DATA_TAGS = ("kdflow.data", *DIGESTS)
 STARTED = "kdflow.started"
 """Tag of a version: when its training began, in milliseconds since 1970."""

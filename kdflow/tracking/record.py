@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 EVERY_EPOCH = "train/loss"
 """A metric that each epoch of a training run logs."""
+WEIGHTS_FOLDER = "weights"
+"""The artifact that holds the weights and card of a training run."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from kdflow.tracking import links
 from kdflow.tracking.address import uri
 from kdflow.tracking.champion import CHAMPION
 from kdflow.tracking.client import all_experiment_ids, client, every_page
-from kdflow.tracking.model_registry import WEIGHTS_FOLDER
 from kdflow.tracking.presence import obstacle
-from kdflow.tracking.record import EVERY_EPOCH, Record
+from kdflow.tracking.readers import Runs
+from kdflow.tracking.record import EVERY_EPOCH, WEIGHTS_FOLDER, Record
 from kdflow.tracking.references import LATEST, Reference
 from kdflow.tracking.relocation import is_missing
 from kdflow.tracking.surroundings import KEY_TAG
@@ -31,28 +31,28 @@ PAGE = 1000
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class InStore:
+class StoreRuns(Runs):
     """The runs of the store that MLFLOW_TRACKING_URI names."""
 
     @property
     def place(self) -> str:
-        """Where the runs are, for messages."""
+        """See `Runs`."""
         return redact(uri())
 
     @reported
     def runs(self, *roles: str) -> list[Record]:
-        """All runs of these roles that are not deleted, newest first."""
+        """See `Runs`."""
         found = [run for role in roles for run in _search(f"tags.`kdflow.role` = '{role}'")]
         return sorted(map(_record, found), key=lambda record: record.started, reverse=True)
 
     @reported
     def deleted(self, *roles: str) -> int:
-        """How many runs of these roles are deleted."""
+        """See `Runs`."""
         return sum(1 for role in roles for _ in _search(f"tags.`kdflow.role` = '{role}'", ViewType.DELETED_ONLY))
 
     @reported
     def history(self, run_id: str, names: Iterable[str]) -> dict[str, list[float]]:
-        """Per-epoch metrics of a run: the value of each epoch from 1, the last logged where there are several."""
+        """See `Runs`."""
         found: dict[str, list[float]] = {}
         for name in names:
             logged = sorted(client().get_metric_history(run_id, name), key=lambda metric: metric.timestamp)
@@ -62,24 +62,19 @@ class InStore:
 
     @reported
     def record(self, run_id: str) -> Record:
-        """One run."""
+        """See `Runs`."""
         return _record(client().get_run(run_id))
 
     @reported
     def address(self, run_id: str) -> str:
-        """Of a run's registered version, such as "models:/kdflow-teacher-digits/2"; empty if it has none."""
+        """See `Runs`."""
         known = client().search_model_versions(f"run_id = '{run_id}'")
         ours = [one for one in known if one.name.startswith("kdflow-")] or list(known)  # users register runs too
         return f"models:/{ours[0].name}/{ours[0].version}" if ours else ""
 
     @reported
     def resolve_run(self, text: str) -> str:
-        """The run id that a text stands for (see `kdflow.tracking.references`).
-
-        Raises:
-            TeacherError: there is no such run, version or alias, there are several, or the run is deleted or not
-                finished.
-        """
+        """See `Runs`."""
         if KEY.match(text):  # by which it was known where it was trained, before the store gave it an id
             text = next(
                 (run.info.run_id for run in _search(f"tags.`{KEY_TAG}` LIKE '{text}%'") if _is_told(run, text)), text
@@ -94,16 +89,12 @@ class InStore:
 
     @contextmanager
     def weights_of(self, run_id: str) -> Iterator[Path]:
-        """A private temporary folder with the weights and card of a run.
-
-        Raises:
-            TeacherError: the run keeps none.
-        """
+        """See `Runs`; the folder is a private temporary one."""
         with TemporaryDirectory(prefix="kdflow-") as folder:
             yield _download_weights(run_id, folder)
 
     def comparison_page(self, run_ids: Sequence[str]) -> str:
-        """How to see some runs side by side in a browser, their params, metrics and charts."""
+        """See `Runs`."""
         try:
             experiments = sorted({client().get_run(run_id).info.experiment_id for run_id in run_ids})
         except TROUBLE:

@@ -37,10 +37,10 @@ def trained(study, tmp_path_factory):
     from kdflow.models.weights import read_card
     from kdflow.tracking import experiments
     from kdflow.tracking.model_registry import _log_model
-    from kdflow.tracking.store_runs import InStore
+    from kdflow.tracking.store_runs import StoreRuns
 
     root, client, made = tmp_path_factory.mktemp("weights"), MlflowClient(), {}
-    with InStore().weights_of(study.rows[0].run_id) as weights:
+    with StoreRuns().weights_of(study.rows[0].run_id) as weights:
         for begun, (data, _split) in enumerate([OLD, NEW, OLD], start=1):
             run_id = client.create_run(experiments.experiment_id(), start_time=begun * 1000).info.run_id
             folder = root / run_id

@@ -13,7 +13,7 @@ from kdflow.config import CompareConfig, DoctorConfig, SyncConfig
 from kdflow.experiments.doctor import run_doctor
 from kdflow.experiments.sync import run_sync
 from kdflow.journal.journal import Journal
-from kdflow.tracking.journal_runs import Kept
+from kdflow.tracking.journal_runs import JournalRuns
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.run import Run
 from tests.experiments.conftest import student_config, study_config, teacher_config
@@ -93,11 +93,11 @@ def test_after_sync_students_and_studies_name_each_other_by_the_ids_of_the_store
 
 def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline):
     from kdflow.analysis import selection
-    from kdflow.tracking.store_runs import InStore
+    from kdflow.tracking.store_runs import StoreRuns
 
     folder, _, made_offline, _ = offline
     study = newest(folder, "study")
-    again = selection.find(CompareConfig(teacher=study.id_of(key_of(study, "teacher"))), InStore())
+    again = selection.find(CompareConfig(teacher=study.id_of(key_of(study, "teacher"))), StoreRuns())
     figures = [(row.alpha, row.train_accuracy, row.val_accuracy, row.test_accuracy, row.gap) for row in again.rows]
     assert figures == [
         (row.alpha, row.train_accuracy, row.val_accuracy, row.test_accuracy, row.gap) for row in made_offline.rows
@@ -118,15 +118,15 @@ def test_after_sync_the_store_gives_the_comparison_that_was_made_offline(offline
     ],
 )
 def test_a_teacher_is_called_the_same_with_the_store_and_without(offline, text):
-    from kdflow.tracking.store_runs import InStore
+    from kdflow.tracking.store_runs import StoreRuns
 
     folder, teacher, *_ = offline
     journal = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
     text = text.format(key=journal.key, run=journal.id, begin=journal.id[:8])
-    kept = Kept(folder).resolve_run(text)
-    assert kept == InStore().resolve_run(Journal.id_for(folder, text))
-    assert Kept(folder).address(kept) == InStore().address(kept)
-    assert Kept(folder).record(kept).metrics == InStore().record(kept).metrics
+    kept = JournalRuns(folder).resolve_run(text)
+    assert kept == StoreRuns().resolve_run(Journal.id_for(folder, text))
+    assert JournalRuns(folder).address(kept) == StoreRuns().address(kept)
+    assert JournalRuns(folder).record(kept).metrics == StoreRuns().record(kept).metrics
 
 
 def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_teacher(offline):
@@ -134,7 +134,7 @@ def test_before_and_after_sync_the_same_run_is_champion_and_students_name_their_
     _, student, *_ = (one for one in Journal.every(folder) if one.started["kind"] == "student")
     teaching = next(one for one in Journal.every(folder) if one.key == teacher.run_id)
     assert stored(student.id).data.params["teacher_run_id"] == teaching.id
-    assert Kept(folder).record(student.id).params["teacher_run_id"] == teaching.id
+    assert JournalRuns(folder).record(student.id).params["teacher_run_id"] == teaching.id
 
 
 def test_a_second_sync_tells_nothing(offline, capsys):
@@ -147,7 +147,7 @@ def test_a_second_sync_tells_nothing(offline, capsys):
 
 def test_offline_a_teacher_that_is_not_kept_here_is_one_line(tmp_path):
     with pytest.raises(TeacherError, match="keeps no such run"):
-        Kept(tmp_path).resolve_run("models:/kdflow-teacher-digits@champion")
+        JournalRuns(tmp_path).resolve_run("models:/kdflow-teacher-digits@champion")
 
 
 def begun(folder, *, offline=True, store=None):

@@ -163,13 +163,13 @@ def test_two_runs_that_register_at_once_get_a_version_each_and_the_better_is_cha
     from kdflow.models.weights import read_card
     from kdflow.tracking import experiments
     from kdflow.tracking.model_registry import CHAMPION, _log_model, register
-    from kdflow.tracking.store_runs import InStore
+    from kdflow.tracking.store_runs import StoreRuns
 
     client, name = MlflowClient(), "kdflow-student-of-two"
     runs = [client.create_run(experiments.experiment_id()).info.run_id for _ in range(2)]
     scores = [{"val_accuracy": "0.25"}, {"val_accuracy": "0.75"}]
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # which threads that redirect it at once may leave redirected
-    with InStore().weights_of(study.rows[0].run_id) as weights:
+    with StoreRuns().weights_of(study.rows[0].run_id) as weights:
         for run_id in runs:  # torch exports in one thread only; processes are in tests/faults/test_many_runs.py
             _log_model(run_id, weights, read_card(weights), {})
         with ThreadPoolExecutor(2) as pool:

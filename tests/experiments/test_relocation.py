@@ -82,10 +82,10 @@ def test_before_it_is_mended_every_command_that_needs_artifacts_says_how(first, 
 
 
 def test_a_teacher_whose_artifacts_are_gone_is_told_from_one_that_never_had_any(first, moved):
-    from kdflow.tracking.store_runs import InStore
+    from kdflow.tracking.store_runs import StoreRuns
 
     with pytest.raises(TeacherError, match=r"its artifacts should be in .*which is not there: bring that folder back"):
-        InStore().weights_of(first[1]).__enter__()
+        StoreRuns().weights_of(first[1]).__enter__()
 
 
 def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on(first, moved, capsys):

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from kdflow.tracking.model_registry import WEIGHTS_FOLDER
+from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run
-from kdflow.tracking.store_runs import InStore
+from kdflow.tracking.store_runs import StoreRuns
 from tests.experiments.conftest import student_config, teacher_config
 
 EVERY_EPOCH = {
@@ -127,7 +127,7 @@ def test_the_compare_run_keeps_tables_and_figures(study, client):
 
 
 def test_the_comparison_page_names_every_run(study):
-    page = InStore().comparison_page([row.run_id for row in study.rows])
+    page = StoreRuns().comparison_page([row.run_id for row in study.rows])
     assert "127.0.0.1" in page
     assert all(row.run_id in page for row in study.rows)
 
@@ -145,8 +145,8 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
         assert alone.run_id != in_study[alpha].run_id
         assert alone.scores["final/test_accuracy"] == in_study[alpha].test_accuracy
         with (
-            InStore().weights_of(alone.run_id) as one,
-            InStore().weights_of(in_study[alpha].run_id) as other,
+            StoreRuns().weights_of(alone.run_id) as one,
+            StoreRuns().weights_of(in_study[alpha].run_id) as other,
         ):
             ours, theirs = read_weights(one), read_weights(other)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -171,7 +171,7 @@ def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same
     teacher = next(row for row in study.rows if row.role == "teacher")
     alone = run_student(student_config(alpha=0.5, teacher=teacher.run_id))
     assert asked == [2], "only the sample that a distiller learns shapes from"
-    with InStore().weights_of(alone.run_id) as one, InStore().weights_of(in_study.run_id) as other:
+    with StoreRuns().weights_of(alone.run_id) as one, StoreRuns().weights_of(in_study.run_id) as other:
         ours, theirs = read_weights(one), read_weights(other)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

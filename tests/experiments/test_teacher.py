@@ -10,7 +10,7 @@ from kdflow.config import DataConfig
 from kdflow.data import load
 from kdflow.experiments import find_teacher as teachers
 from kdflow.experiments.study import run_student
-from kdflow.tracking.store_runs import InStore
+from kdflow.tracking.store_runs import StoreRuns
 from tests.experiments.conftest import student_config
 
 
@@ -25,7 +25,7 @@ def teacher_id(study):
 
 
 def students_in_store():
-    return len(InStore().runs("student"))
+    return len(StoreRuns().runs("student"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def logged_id(study):
     ],
 )
 def test_a_teacher_is_found_by_every_address_that_mlflow_has_for_it(reference, teacher_id, logged_id, digits):
-    found = teachers.find(reference.format(run=teacher_id, begin=teacher_id[:8], logged=logged_id), digits, InStore())
+    found = teachers.find(reference.format(run=teacher_id, begin=teacher_id[:8], logged=logged_id), digits, StoreRuns())
     assert found.run_id == teacher_id
     assert not found.model.training
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
@@ -62,11 +62,11 @@ def test_latest_and_a_stage_mean_the_newest_version(study, which):
 
     name = "kdflow-teacher-digits"
     newest = max(MlflowClient().search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
-    assert InStore().resolve_run(f"models:/{name}/{which}") == newest.run_id
+    assert StoreRuns().resolve_run(f"models:/{name}/{which}") == newest.run_id
 
 
 def test_a_beginning_that_several_runs_have_is_refused_and_they_are_listed(study, digits, monkeypatch):
-    class Alike(InStore):
+    class Alike(StoreRuns):
         def runs(self, *roles):
             return [replace(record, run_id=f"abcd{n}") for n, record in enumerate(super().runs(*roles))]
 
@@ -80,8 +80,8 @@ def test_the_champion_of_the_same_data_and_split_is_taken_by_default(study, digi
     from tests.experiments.conftest import teacher_config
 
     worse = run_teacher(teacher_config(epochs=1, seed=4, lr=0.001)).run_id
-    records = {one.run_id: one for one in InStore().runs("teacher")}
-    found = teachers.find("", digits, InStore()).run_id
+    records = {one.run_id: one for one in StoreRuns().runs("teacher")}
+    found = teachers.find("", digits, StoreRuns()).run_id
     assert found != worse
     ours = [one for one in records.values() if one.tags["kdflow.split_digest"] == digits.split_digest]
     assert records[found].metrics["final/val_accuracy"] == max(one.metrics["final/val_accuracy"] for one in ours)
@@ -91,8 +91,8 @@ def test_a_student_says_and_logs_which_teacher_it_has(study, digits, capsys):
     from mlflow import MlflowClient
 
     run = run_student(student_config(alpha=0, epochs=1, distiller="hard-targets", seed=2))
-    teacher_id = teachers.find("", digits, InStore()).run_id
-    record, address = InStore().record(teacher_id), InStore().address(teacher_id)
+    teacher_id = teachers.find("", digits, StoreRuns()).run_id
+    record, address = StoreRuns().record(teacher_id), StoreRuns().address(teacher_id)
     said = f"teacher: {address} (run {teacher_id}, test {100 * record.metrics['final/test_accuracy']:.2f} %)"
     assert address.startswith("models:/kdflow-teacher-digits/")
     assert said in capsys.readouterr().out.partition("epoch 1/1")[0].splitlines(), "before training"
@@ -149,7 +149,7 @@ def test_a_distiller_that_cannot_look_into_the_teacher_that_is_found_says_so_bef
 def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits, record_property):
     record_property("faults", 1)
     with pytest.raises(TeacherError, match=words) as caught:
-        teachers.find(reference, digits, InStore())
+        teachers.find(reference, digits, StoreRuns())
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
 
@@ -157,7 +157,7 @@ def test_a_teacher_that_is_not_there_is_one_line(reference, words, study, digits
 @pytest.mark.parametrize("data", [{"split_seed": 1}, {"val_fraction": 0.2}, {"augment_val": False}])
 def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_images(data, teacher_id):
     with pytest.raises(TeacherError, match="another split"):
-        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)), InStore())
+        teachers.find(teacher_id, load(DataConfig(dataset="digits", **data)), StoreRuns())
 
 
 @pytest.mark.parametrize(
@@ -177,25 +177,25 @@ def test_a_teacher_of_other_data_is_refused_before_its_weights_are_read(
     monkeypatch.setattr(teachers, "read_weights", lambda *_: pytest.fail("the weights were read"))
     record_property("faults", 1)
     with pytest.raises(TeacherError, match=words) as caught:
-        teachers.find(teacher_id, replace(digits, **changes), InStore())
+        teachers.find(teacher_id, replace(digits, **changes), StoreRuns())
     assert "kdflow teacher --dataset digits" in str(caught.value)
 
 
 def test_a_teacher_is_taken_whatever_the_last_bits_of_mean_and_std(teacher_id, digits):
     elsewhere = replace(digits, mean=tuple(value * (1 + 1e-15) for value in digits.mean))
-    assert teachers.find(teacher_id, elsewhere, InStore()).run_id == teacher_id
+    assert teachers.find(teacher_id, elsewhere, StoreRuns()).run_id == teacher_id
 
 
 def test_a_server_that_does_not_answer_is_not_taken_for_a_missing_run(store, monkeypatch, digits):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9"):
-        teachers.find("0" * 32, digits, InStore())
+        teachers.find("0" * 32, digits, StoreRuns())
 
 
 def test_without_a_teacher_of_these_data_the_error_says_how_to_train_one(study):
     with pytest.raises(TeacherError, match="kdflow teacher --dataset digits"):
-        teachers.find("", load(DataConfig(dataset="digits", split_seed=7)), InStore())
+        teachers.find("", load(DataConfig(dataset="digits", split_seed=7)), StoreRuns())
 
 
 def test_a_student_without_a_teacher_leaves_no_run(study):
@@ -220,10 +220,10 @@ def test_a_teacher_that_did_not_finish_is_refused(status, words, store, digits):
     run = MlflowClient().create_run(experiment_id(), tags={"kdflow.role": "teacher"})
     MlflowClient().update_run(run.info.run_id, status=status)
     with pytest.raises(TeacherError, match=words):
-        teachers.find(run.info.run_id, digits, InStore())
+        teachers.find(run.info.run_id, digits, StoreRuns())
     MlflowClient().delete_run(run.info.run_id)
     with pytest.raises(TeacherError, match="deleted"):
-        teachers.find(run.info.run_id, digits, InStore())
+        teachers.find(run.info.run_id, digits, StoreRuns())
 
 
 def test_a_run_without_weights_is_no_teacher(store, digits):
@@ -234,7 +234,7 @@ def test_a_run_without_weights_is_no_teacher(store, digits):
     run = MlflowClient().create_run(experiment_id())
     MlflowClient().set_terminated(run.info.run_id)
     with pytest.raises(TeacherError, match="has no weights"):
-        teachers.find(run.info.run_id, digits, InStore())
+        teachers.find(run.info.run_id, digits, StoreRuns())
 
 
 def given(card, folder, model):
@@ -247,7 +247,7 @@ def given(card, folder, model):
     sealed = json.loads((folder / weights.CARD).read_text())
     (folder / weights.CARD).write_text(json.dumps(sealed | card))
 
-    class Given(InStore):
+    class Given(StoreRuns):
         def resolve_run(self, reference):
             return reference
 
@@ -303,10 +303,10 @@ def test_a_teacher_whose_artifacts_are_gone_is_told_with_what_is_left(study, dig
     record_property("faults", 2)
     shutil.rmtree(f"{folder}/weights")
     with pytest.raises(TeacherError, match=r"has no weights \(it has .*environment.json"):
-        teachers.find(run_id, digits, InStore())
+        teachers.find(run_id, digits, StoreRuns())
     shutil.rmtree(folder)
     with pytest.raises(TeacherError, match=f"its artifacts should be in {folder}, which is not there"):
-        teachers.find(run_id, digits, InStore())
+        teachers.find(run_id, digits, StoreRuns())
     MlflowClient().delete_run(run_id)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kdflow.experiments import ui_links
 from kdflow.tracking.links import ui_address
-from kdflow.tracking.store_runs import InStore
+from kdflow.tracking.store_runs import StoreRuns
 
 VIEW = "workflowType=machine_learning"
 
@@ -71,9 +71,9 @@ def test_where_a_browser_needs_another_address_than_kdflow_links_have_that(
 ) -> None:
     (experiment,) = [one.experiment_id for one in store.search_experiments() if one.name == "ours"]
     (run,) = store.search_runs([experiment])
-    assert "make ui" in InStore().comparison_page([run.info.run_id])
+    assert "make ui" in StoreRuns().comparison_page([run.info.run_id])
     monkeypatch.setenv("KDFLOW_UI_URL", "https://mlflow.example/prefix/")
-    page = InStore().comparison_page([run.info.run_id])
+    page = StoreRuns().comparison_page([run.info.run_id])
     assert page.startswith("https://mlflow.example/prefix/#/compare-runs?runs=%5B%22")
     assert page.endswith(f"&{VIEW}")
     assert ui_address() == "https://mlflow.example/prefix"
