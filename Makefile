@@ -20,7 +20,7 @@ INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BI
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue mlproject audit clean
+.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue mlproject methods audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -69,6 +69,9 @@ catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change 
 
 mlproject: .venv/.installed ## both MLproject files, after a change to an option
 	@$(BIN)/python -c 'from kdflow.config.mlproject import write; write()'
+
+methods: .venv/.installed ## docs/methods.md, after a change to a distiller
+	@$(BIN)/python -c 'from kdflow.experiments.methods_page import write; write()'
 
 # Without --strict, packages that the advisories could not be asked about would count as sound.
 audit: .venv/audit/.installed ## known vulnerabilities of the locked packages; ARGS="--ignore-vuln ID" for one that does no harm here

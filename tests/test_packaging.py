@@ -103,7 +103,7 @@ def make(*arguments: str) -> str:
 
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
-    checks = ["test", "test-all", "lint", "lock", "catalogue", "mlproject", "audit", "clean"]
+    checks = ["test", "test-all", "lint", "lock", "catalogue", "mlproject", "methods", "audit", "clean"]
     assert listed == ["help", "study", "ui", "bench", "bench-gpu", *checks]
 
 

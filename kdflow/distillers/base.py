@@ -41,11 +41,13 @@ class Distiller(nn.Module):
     projection between widths, are trained together with the student, and are no part of the student that is kept.
 
     Attributes:
+        formula: The loss in text, for the documentation.
         student_taps: Activations needed of the student (see `kdflow.models.features.Tapped`).
         teacher_taps: Activations needed of the teacher.
         reads_labels: Whether the method is defined with labels, so that alpha = 0 is not free of them.
     """
 
+    formula: ClassVar[str] = ""
     student_taps: ClassVar[tuple[str, ...]] = (LOGITS,)
     teacher_taps: ClassVar[tuple[str, ...]] = (LOGITS,)
     reads_labels: ClassVar[bool] = False

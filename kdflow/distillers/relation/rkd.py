@@ -64,6 +64,7 @@ class RelationalDistillation(Distiller):
     It says nothing to the last layer: at alpha = 0 that stays as it was initialised, and accuracy is that of chance.
     """
 
+    formula = "distance * Huber(distances of pairs / their mean) + angle * Huber(cosines of triplets)"
     student_taps = (EMBEDDING,)
     teacher_taps = (EMBEDDING,)
     distance: float = option(25.0, "Weight of the distance loss.", low=0, high=1e6)

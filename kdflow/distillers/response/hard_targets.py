@@ -15,6 +15,8 @@ from kdflow.models.features import LOGITS
 class HardTargets(Distiller):
     """Cross-entropy with the class that the teacher finds most likely (Touvron et al. 2021)."""
 
+    formula = "mean over images of CE(softmax(student), argmax(teacher))"
+
     def forward(self, batch: DistillationBatch) -> Tensor:
         """Logits `[batch, classes]` of both to a scalar, the mean over the batch."""
         return functional.cross_entropy(batch.student[LOGITS], batch.teacher[LOGITS].argmax(1))

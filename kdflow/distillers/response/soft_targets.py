@@ -43,6 +43,7 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
 class SoftTargets(Distiller):
     """Cross-entropy with the teacher's softened predictions, times T^2 (Hinton, Vinyals, Dean 2015)."""
 
+    formula = "T^2 * mean over images of CE(softmax(student / T), softmax(teacher / T))"
     temperature: float = option(4.0, "Temperature of the soft targets.", low=0.1, high=100)
 
     def forward(self, batch: DistillationBatch) -> Tensor:

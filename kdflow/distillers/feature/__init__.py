@@ -1,0 +1,1 @@
+"""What a student takes from activations inside the teacher."""
