@@ -17,8 +17,8 @@ HEAD = """# Methods
 
     loss = alpha * cross-entropy(student, labels) + (1 - alpha) * distillation(student, teacher)
 
-alpha weighs the **labels**: alpha = 1 is ordinary training and loads no teacher; at alpha = 0 no label is read, but by methods
-that say so below. The distillation term is chosen by `--distiller`, its settings by `--temperature` and
+alpha weighs the **labels**: alpha = 1 is ordinary training and loads no teacher; at alpha = 0 no label is read, but by
+methods that say so below. The distillation term is chosen by `--distiller`, its settings by `--temperature` and
 `--knobs name=value,name=value`. This page is made from the code: `make methods`.
 """
 
