@@ -177,7 +177,7 @@ def test_weights_that_hide_a_program_are_refused_though_the_card_vouches_for_the
     write: Callable[[Path, Hostile], None], tmp_path: Path
 ) -> None:
     write(tmp_path / "weights.pt", Hostile(tmp_path / "marker"))
-    assert refuses(tmp_path).startswith("weights.pt: not readable as weights")
+    assert refuses(tmp_path).startswith("weights.pt holds no tensors that can be read")
     assert not (tmp_path / "marker").exists()
 
 

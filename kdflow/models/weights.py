@@ -1,15 +1,11 @@
-"""A model's weights beside a readable card that says what they are; verified and never unpickled when read."""
+"""A model's weights beside a readable card that says what they are."""
 
-import io
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from kdflow.common import files
+from kdflow.common import sealed
 from kdflow.common.errors import KdflowError
 
 WEIGHTS = "weights.pt"
@@ -24,11 +20,7 @@ def save(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
         KdflowError: the disk is full, or the folder cannot be written to.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    files.write(folder / WEIGHTS, buffer.getvalue())
-    sealed = {"schema": SCHEMA, **card, "sha256": files.sha256(folder / WEIGHTS)}
-    files.write(folder / CARD, (json.dumps(sealed, indent=2) + "\n").encode())
+    sealed.write(folder / WEIGHTS, state, card=folder / CARD, facts={"schema": SCHEMA, **card})
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -37,13 +29,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         KdflowError: there is none, or it is damaged or of another schema.
     """
-    path = folder / CARD
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise KdflowError(f"{path.name}: not readable: {error}") from None
-    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
-        raise KdflowError(f"{path.name}: expected a card of schema {SCHEMA}, written by this version of kdflow")
+    card = sealed.read_card(folder / CARD)
+    if card.get("schema") != SCHEMA:
+        raise KdflowError(f"{CARD}: expected a card of schema {SCHEMA}, written by this version of kdflow")
     return card
 
 
@@ -53,21 +41,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         KdflowError: they are missing, damaged or not plain tensors.
     """
-    path = folder / WEIGHTS
-    expected = read_card(folder).get("sha256")
-    try:
-        if files.sha256(path) != expected:
-            raise KdflowError(
-                f"{path.name}: the SHA-256 is not the one in {CARD}; the file is damaged or was exchanged"
-            )
-        with warnings.catch_warnings():  # torch warns of what it then refuses
-            warnings.simplefilter("ignore")
-            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except KdflowError:
-        raise
-    except Exception as error:  # torch raises whatever foreign bytes make it run into
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise KdflowError(f"{path.name}: not readable as weights: {reason}") from None
+    state = sealed.read(folder / WEIGHTS, card=folder / CARD, expected=read_card(folder).get("sha256"))
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise KdflowError(f"{path.name}: expected a table of tensors, as kdflow saves them")
+        raise KdflowError(f"{WEIGHTS}: expected a table of tensors, as kdflow saves them")
     return state

@@ -4,20 +4,15 @@
 people may want to know. The second is written last: a checkpoint counts from the moment that it is there.
 """
 
-import hashlib
-import io
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from kdflow.common import files
+from kdflow.common import files, sealed
 from kdflow.common.errors import KdflowError
 
-SCHEMA = 1
+SCHEMA = 2
 _CARD = re.compile(r"epoch-([0-9]{4,9})\.json")
 
 
@@ -29,18 +24,14 @@ def save(folder: Path, epoch: int, content: dict[str, Any]) -> None:
         epoch: From 1; checkpoints of later epochs, which training did not go on from, are removed too.
         content: Tensors, numbers, texts, None, and lists and dicts of them: what `torch.load` reads with
             `weights_only=True`. "schema" and "epoch" are added. Its "facts", JSON for people, are repeated in the
-            sidecar.
+            card.
 
     Raises:
         KdflowError: the disk is full, or the folder cannot be written to; the checkpoints before stay as they were.
     """
-    buffer = io.BytesIO()
-    torch.save({**content, "schema": SCHEMA, "epoch": epoch}, buffer)
-    state = buffer.getvalue()
-    card = {"schema": SCHEMA, "epoch": epoch, "sha256": _sha256(state), "facts": content.get("facts", {})}
-    text = json.dumps(card, indent=2) + "\n"
-    files.write(_path(folder, epoch, "pt"), state)
-    files.write(_path(folder, epoch, "json"), text.encode())
+    facts = {"schema": SCHEMA, "epoch": epoch, "facts": content.get("facts", {})}
+    whole = {**content, "schema": SCHEMA, "epoch": epoch}
+    sealed.write(_path(folder, epoch, "pt"), whole, card=_path(folder, epoch, "json"), facts=facts)
     try:
         _remove_all_but(folder, sorted(number for number in _epochs(folder) if number <= epoch)[-2:])
     except OSError as error:
@@ -77,42 +68,26 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _read(folder: Path, epoch: int) -> dict[str, Any]:
-    sealed = _read_card(_path(folder, epoch, "json"), epoch)
-    path = _path(folder, epoch, "pt")
-    try:
-        state = path.read_bytes()
-    except OSError as error:
-        raise KdflowError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    if _sha256(state) != sealed:
-        raise KdflowError(f"{path.name} is damaged: its SHA-256 is not the one in the .json beside it")
-    try:
-        content = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever foreign bytes make it run into
-        raise KdflowError(f"{path.name} is not a checkpoint: {type(error).__name__}") from error
+    card, path = _path(folder, epoch, "json"), _path(folder, epoch, "pt")
+    content = sealed.read(path, card=card, expected=_vouched_for(card, epoch))
     if not isinstance(content, dict) or (content.pop("schema", None), content.get("epoch")) != (SCHEMA, epoch):
         raise KdflowError(f"{path.name} is not the checkpoint of epoch {epoch}")
     return content
 
 
-def _read_card(path: Path, epoch: int) -> str:
-    """The SHA-256 that a sidecar vouches for."""
-    try:
-        card = json.loads(path.read_bytes())
-    except OSError as error:
-        raise KdflowError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise KdflowError(f"{path.name} is damaged: it is not JSON") from error
-    card = card if isinstance(card, dict) else {}
-    schema, sealed = card.get("schema"), card.get("sha256")
+def _vouched_for(path: Path, epoch: int) -> str:
+    """The SHA-256 in a card."""
+    card = sealed.read_card(path)
+    schema, sha256 = card.get("schema"), card.get("sha256")
     if type(schema) is int and schema > SCHEMA:
         raise KdflowError(f"{path.name} was written by a newer kdflow (schema {schema}, not {SCHEMA}): update kdflow")
-    if (type(schema), schema, card.get("epoch")) != (int, SCHEMA, epoch) or not isinstance(sealed, str):
+    if (type(schema), schema, card.get("epoch")) != (int, SCHEMA, epoch) or not isinstance(sha256, str):
         raise KdflowError(f"{path.name} is damaged: it is not the card of epoch {epoch}")
-    return sealed
+    return sha256
 
 
 def _remove_all_but(folder: Path, kept: Iterable[int]) -> None:
-    """Removes sidecars first, so that what is half removed does not count."""
+    """Removes cards first, so that what is half removed does not count."""
     whole = {_path(folder, epoch, kind) for epoch in kept for kind in ("pt", "json")}
     for kind in ("epoch-*.json", "epoch-*.pt", f"*{files.PART}"):
         for path in folder.glob(kind):
@@ -127,7 +102,3 @@ def _epochs(folder: Path) -> list[int]:
 
 def _path(folder: Path, epoch: int, kind: str) -> Path:
     return folder / f"epoch-{epoch:04}.{kind}"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

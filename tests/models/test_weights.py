@@ -68,13 +68,13 @@ def test_truncated_weights_are_refused(saved: Path, kept: int, vouched: bool) ->
     (saved / WEIGHTS).write_bytes((saved / WEIGHTS).read_bytes()[:kept])
     if vouched:
         reseal(saved)
-    assert refused(saved).startswith("weights.pt: ")
+    assert refused(saved).startswith("weights.pt")
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, CARD])
 def test_a_missing_file_is_refused_by_name(saved: Path, name: str) -> None:
     (saved / name).unlink()
-    assert refused(saved).startswith(f"{name}: not readable")
+    assert refused(saved).startswith(name)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_missing_file_is_refused_by_name(saved: Path, name: str) -> None:
 )
 def test_a_card_that_is_damaged_or_of_another_schema_is_refused(saved: Path, content: bytes) -> None:
     (saved / CARD).write_bytes(content)
-    assert refused(saved).startswith("card.json: ")
+    assert refused(saved).startswith("card.json")
 
 
 def test_a_card_without_a_hash_vouches_for_nothing(saved: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_hostile_pickle_is_refused_before_it_runs(saved: Path, old_format: boo
     marker = saved / "marker"
     torch.save({"weight": Hostile(marker)}, saved / WEIGHTS, _use_new_zipfile_serialization=not old_format)
     reseal(saved)
-    assert refused(saved).startswith("weights.pt: not readable as weights")
+    assert refused(saved).startswith("weights.pt holds no tensors that can be read")
     assert not marker.exists()
 
 
@@ -121,4 +121,4 @@ def test_the_hostile_pickle_is_hostile(tmp_path: Path) -> None:
 def test_what_is_not_a_table_of_tensors_is_refused(saved: Path, content: Any) -> None:
     torch.save(content, saved / WEIGHTS)
     reseal(saved)
-    assert refused(saved).startswith("weights.pt: ")
+    assert refused(saved).startswith("weights.pt")
