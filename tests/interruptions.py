@@ -1,4 +1,10 @@
-"""Interrupting a command at any moment at which it writes or tells something, within one process."""
+"""Interrupting a command at any moment at which it writes or tells something, within one process.
+
+Two seams carry everything: `write` and `append` of `kdflow.common.files`, through which each byte of a journal, a
+checkpoint and an artifact reaches the disk, and `deliver` of `kdflow.tracking.outbox`, through which each entry reaches
+the store (and below it the client of MLflow). `interrupted(action, when, strike)` runs an action up to a moment;
+`at_moment`, `after_epoch` and `telling` say which.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,16 +33,14 @@ class Fault:
     def __init__(self, patch: pytest.MonkeyPatch, when: Callable, strike: Callable | None = None) -> None:
         from mlflow import MlflowClient
 
+        from kdflow.common import files
         from kdflow.journal.journal import Journal
-        from kdflow.models import weights
         from kdflow.tracking import outbox
-        from kdflow.training import checkpoint
 
         self.moments, self.struck, self._when, self._strike = 0, "", when, strike
-        for owner, name in [(Journal, "_keep"), (Journal, "mark_delivered"), (outbox, "deliver")]:
+        seams = [(files, "write"), (files, "append"), (outbox, "deliver"), (Journal, "mark_delivered")]
+        for owner, name in seams:
             patch.setattr(owner, name, self._watched(name, getattr(owner, name)))
-        for owner in (checkpoint, weights):
-            patch.setattr(owner, "save", self._watched("save", owner.save))
         for name in TOLD:
             patch.setattr(MlflowClient, name, self._watched(name, getattr(MlflowClient, name)))
 
@@ -76,12 +80,14 @@ def at_moment(number: int) -> Callable:
 
 def after_epoch(number: int, role: str = "student") -> Callable:
     """Before the metrics of an epoch that is safe are written down."""
-    saved = []
+    safe = False
 
     def when(moment, name, arguments):
-        if name == "save" and arguments[0].name.startswith(f"{role}-"):
-            saved.append(arguments[1])
-        return name == "_keep" and number in saved
+        nonlocal safe
+        if name == "write" and arguments[0].match(f"{role}-*/epoch-{number:04}.json"):
+            safe = True
+            return False
+        return name == "append" and safe
 
     return when
 

@@ -36,6 +36,23 @@ def write(path: Path, content: bytes) -> None:
         raise unwritable(path.parent, error, needed=len(content)) from error
 
 
+def append(path: Path, content: bytes) -> None:
+    """Adds to a file all of it or nothing, and waits until it is on the disk.
+
+    Raises:
+        KdflowError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            if file.write(content) != len(content):
+                file.truncate(whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise unwritable(path.parent, error, needed=len(content)) from error
+
+
 def require_writable(folder: Path, *, option: str) -> None:
     """Makes sure that a folder takes files, or can be made; nothing is left behind.
 

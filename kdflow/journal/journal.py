@@ -9,7 +9,6 @@ The journal is the truth about what was logged. A checkpoint is the truth about 
 metrics of that epoch alone, to log them where a kill came between the two.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -209,17 +208,18 @@ class Journal(Deliveries):
         """
         facts = {"kind": kind, "run": run, "time": int(time.time() * 1000), **facts}
         line = json.dumps(facts, ensure_ascii=False).encode(errors="replace")  # no store takes lone surrogates
+        entry = json.loads(line)  # as it is read back
         with signals.patient():  # an entry that is told and not kept, or kept and not told, would be told otherwise
             try:
-                self._keep(line + b"\n")
-                self.note(json.loads(line))
+                files.append(self.folder / "journal.jsonl", line + b"\n")
             except KdflowError:
                 if kind == "status":
-                    self.note(json.loads(line))
+                    self.note(entry)
                 raise
             except KeyboardInterrupt:  # where nobody listens to signals, as in a notebook
                 self._read()
                 raise
+            self.note(entry)
 
     @property
     def experiment(self) -> dict[str, str] | None:
@@ -303,17 +303,6 @@ class Journal(Deliveries):
         for entry in read_lines(self.folder / "journal.jsonl"):
             self.note(entry)
         self.read_delivered()
-
-    def _keep(self, line: bytes) -> None:
-        try:
-            with (self.folder / "journal.jsonl").open("ab", buffering=0) as file:
-                whole = file.tell()
-                if file.write(line) != len(line):
-                    file.truncate(whole)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise files.unwritable(self.folder, error, needed=len(line)) from error
 
     def _drop_torn_line(self) -> None:
         """A process that was killed may have left half a line, which the next entry must not be appended to."""

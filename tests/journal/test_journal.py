@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kdflow.common import signals
+from kdflow.common import files, signals
 from kdflow.common.errors import KdflowError
 from kdflow.journal.journal import Journal
 from tests.small_disks import small_disk
@@ -170,13 +170,13 @@ def test_what_another_process_wrote_until_now_is_known_once_the_folder_is_locked
 def test_a_signal_during_an_entry_waits_until_it_is_kept_and_known(journal, monkeypatch):
     monkeypatch.setattr(signals, "_noted", None)
     before = signal.signal(signal.SIGTERM, signals._on_signal)
-    keep = journal._keep
+    append = files.append
 
-    def stopped(line):
+    def stopped(path, content):
         signal.raise_signal(signal.SIGTERM)
-        keep(line)
+        append(path, content)
 
-    monkeypatch.setattr(journal, "_keep", stopped)
+    monkeypatch.setattr(files, "append", stopped)
     try:
         with pytest.raises(signals.Stopped):
             journal.append("tags", journal.key, tags={})
