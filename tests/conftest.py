@@ -1,13 +1,19 @@
-"""What several test files use: a small real data set, a runtime, tiny models.
+"""What several test files use: a small real data set, a runtime, tiny models, a store, the command line.
 
-torch is imported only when one of them is asked for, so that collecting tests stays quick.
+torch is imported only when one of them is asked for, so that collecting tests stays quick. Beside this file are:
+`commands` and `servers` (real processes), `interruptions` (faults at any moment, in this process), `stories` (what a
+run tells of itself in the store), `journals`, `comparisons` (a table made by hand), `hostile` and `unsafe` (what must
+not be run), `small_disks`. `experiments/conftest.py` has one store with a finished study for all tests of whole
+commands; `faults` kills real processes. Tests that are marked `slow` run in `make test-all`, those marked `fault` are
+counted.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -117,6 +123,49 @@ def teacher(tiny: Callable[..., nn.Module]) -> Frozen:
     from kdflow.teachers.frozen import Frozen
 
     return Frozen(tiny(100, dropout=0.5, width=12))
+
+
+@pytest.fixture(scope="module")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a store of a file's own, so that what is begun there is in no other test's comparison."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield folder
+
+
+class Said(NamedTuple):
+    """How a command ended: its exit code, and what it wrote to stdout and stderr."""
+
+    code: int
+    out: str
+    error: str
+
+    @property
+    def line(self) -> tuple[int, str]:
+        """Exit code and error."""
+        return self.code, self.error
+
+
+@pytest.fixture
+def kdflow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Said]]:
+    """`kdflow("student", "--alpha", "1")`: the command line in this process."""
+    from kdflow.cli import main
+    from kdflow.common import console
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.argv", ["kdflow", *arguments])
+            patch.setattr("signal.signal", lambda *_: None)
+            with pytest.raises(SystemExit) as ended:
+                main.main()
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    yield run
+    console.hush(on=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from kdflow.cli import main
 from kdflow.common import signals
 from kdflow.common.errors import DataError, KdflowError, TeacherError, TrackingError
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
@@ -23,15 +22,6 @@ NUMBERS = [
     for name, spec in options(config).items()
     if isinstance(spec.default, int | float | tuple) and not isinstance(spec.default, bool)
 ]
-
-
-def run(monkeypatch, capsys, *arguments):
-    """Exit code and error line of a command."""
-    monkeypatch.setattr(sys, "argv", ["kdflow", *arguments])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as stopped:
-        main.main()
-    return stopped.value.code, capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +55,8 @@ def no_work(monkeypatch):
         ("study", "--device", "tpu"),
     ],
 )
-def test_a_bad_value_is_one_line_with_option_value_and_range(monkeypatch, capsys, arguments):
-    code, error = run(monkeypatch, capsys, *arguments)
+def test_a_bad_value_is_one_line_with_option_value_and_range(kdflow, arguments):
+    code, error = kdflow(*arguments).line
     assert code == 2
     assert error.count("\n") == 1
     assert f"{arguments[1]} is {arguments[2]!r}: give " in error
@@ -75,7 +65,7 @@ def test_a_bad_value_is_one_line_with_option_value_and_range(monkeypatch, capsys
 
 @pytest.mark.fault
 @pytest.mark.parametrize(("command", "name"), NUMBERS)
-def test_every_number_is_checked_before_anything_is_made(monkeypatch, capsys, tmp_path, record_property, command, name):
+def test_every_number_is_checked_before_anything_is_made(monkeypatch, kdflow, tmp_path, record_property, command, name):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     spec = options(COMMANDS[command])[name]
@@ -83,29 +73,29 @@ def test_every_number_is_checked_before_anything_is_made(monkeypatch, capsys, tm
     wrong += ["0"] if (spec.low or 0) > 0 or spec.above is not None else []
     for raw in wrong:
         expected = f"kdflow: error: {flag(name)} is {raw!r}: give {spec.allowed} (default {show(spec.default)})\n"
-        assert run(monkeypatch, capsys, command, flag(name), raw) == (2, expected)
+        assert kdflow(command, flag(name), raw).line == (2, expected)
     assert list(tmp_path.iterdir()) == []
     record_property("faults", len(wrong))
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("command", ["study", "teacher", "student"])
-def test_an_unknown_run_to_go_on_with_makes_nothing(monkeypatch, capsys, tmp_path, command):
+def test_an_unknown_run_to_go_on_with_makes_nothing(monkeypatch, kdflow, tmp_path, command):
     monkeypatch.chdir(tmp_path)
     for reference in ("0" * 32, "../x", "a\nb", "\x1b[31m"):
-        code, error = run(monkeypatch, capsys, command, "--resume", reference)
+        code, error = kdflow(command, "--resume", reference).line
         assert (code, error.count("\n"), error.count("\x1b")) == (1, 1, 0)
         assert "runs keeps nothing of such a run" in error
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.fault
-def test_a_runs_dir_that_takes_no_files_is_found_before_data_are_read(monkeypatch, capsys, tmp_path):
+def test_a_runs_dir_that_takes_no_files_is_found_before_data_are_read(monkeypatch, kdflow, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     (tmp_path / "file").write_text("")
     for command in ("study", "teacher", "student"):
         for place in (tmp_path / "file", tmp_path / "file" / "runs"):
-            code, error = run(monkeypatch, capsys, command, "--runs-dir", str(place))
+            code, error = kdflow(command, "--runs-dir", str(place)).line
             assert (code, error.count("\n")) == (1, 1)
             assert error.startswith(f"kdflow: error: --runs-dir {place} cannot be written to: ")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -121,34 +111,34 @@ def test_a_runs_dir_that_takes_no_files_is_found_before_data_are_read(monkeypatc
         (("student", "--alpha"), "requires an argument"),
     ],
 )
-def test_an_unknown_option_or_command_is_one_line(monkeypatch, capsys, arguments, words):
-    code, error = run(monkeypatch, capsys, *arguments)
+def test_an_unknown_option_or_command_is_one_line(kdflow, arguments, words):
+    code, error = kdflow(*arguments).line
     assert (code, error.count("\n")) == (2, 1)
     assert words in error
 
 
 @pytest.mark.parametrize("kind", [KdflowError, DataError, TeacherError, TrackingError])
-def test_each_kind_of_failure_has_its_exit_code(monkeypatch, capsys, kind):
+def test_each_kind_of_failure_has_its_exit_code(monkeypatch, kdflow, kind):
     def fail(config):
         raise kind("what went wrong\nand a second line")
 
     monkeypatch.setattr(study, "run_compare", fail)
-    code, error = run(monkeypatch, capsys, "compare")
+    code, error = kdflow("compare").line
     assert code == kind.exit_code
     assert error == "kdflow: error: what went wrong and a second line\n"
 
 
-def test_ctrl_c_is_exit_130(monkeypatch, capsys):
+def test_ctrl_c_is_exit_130(monkeypatch, kdflow):
     def interrupt(config):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "run_compare", interrupt)
-    assert run(monkeypatch, capsys, "compare")[0] == 130
+    assert kdflow("compare")[0] == 130
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_is_one_line_with_what_to_do_next_and_the_documented_code(monkeypatch, capsys, signum, code):
+def test_a_signal_is_one_line_with_what_to_do_next_and_the_documented_code(monkeypatch, kdflow, signum, code):
     def stop(config):
         stopped = signals.Stopped(signum)
         stopped.add_note("go on with: kdflow compare")
@@ -156,14 +146,14 @@ def test_a_signal_is_one_line_with_what_to_do_next_and_the_documented_code(monke
 
     monkeypatch.setattr(study, "run_compare", stop)
     expected = f"kdflow: error: stopped by {signum.name}; go on with: kdflow compare\n"
-    assert run(monkeypatch, capsys, "compare") == (code, expected)
+    assert kdflow("compare").line == (code, expected)
 
 
-def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, capsys):
+def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, kdflow):
     seen = []
     monkeypatch.setattr(study, "run_student", seen.append)
     for alpha, lr in (("0", "0.001"), ("0.0", "1e-3"), ("0.00", ".001")):
-        assert run(monkeypatch, capsys, "student", "--alpha", alpha, "--lr", lr)[0] == 0
+        assert kdflow("student", "--alpha", alpha, "--lr", lr)[0] == 0
     assert len(set(seen)) == 1
 
 
@@ -181,10 +171,10 @@ def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, capsys):
         (("--deterministic", "no", "--alpha", "0.25"), False),
     ],
 )
-def test_an_option_that_is_true_or_false_alone_means_true(monkeypatch, capsys, arguments, meant):
+def test_an_option_that_is_true_or_false_alone_means_true(monkeypatch, kdflow, arguments, meant):
     seen = []
     monkeypatch.setattr(study, "run_student", seen.append)
-    assert run(monkeypatch, capsys, "student", *arguments) == (0, "")
+    assert kdflow("student", *arguments).line == (0, "")
     (config,) = seen
     assert config.runtime.deterministic is meant
     assert config.alpha == (0.25 if "--alpha" in arguments else StudentConfig().alpha)
@@ -192,24 +182,20 @@ def test_an_option_that_is_true_or_false_alone_means_true(monkeypatch, capsys, a
 
 @pytest.mark.parametrize("command", ["study", "teacher", "student"])
 @pytest.mark.parametrize("flag", ["--deterministic", "--flip", "--resize", "--augment-val"])
-def test_every_command_takes_its_flags_alone(monkeypatch, capsys, command, flag):
+def test_every_command_takes_its_flags_alone(monkeypatch, kdflow, command, flag):
     seen = []
     monkeypatch.setattr(study, f"run_{command}", seen.append)
     for value in ((), ("true",), ("false",)):
-        assert run(monkeypatch, capsys, command, flag, *value)[0] == 0
+        assert kdflow(command, flag, *value)[0] == 0
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_list_shows_every_name_and_knob(monkeypatch, capsys):
+def test_list_shows_every_name_and_knob(kdflow):
     from kdflow.data import sources
     from kdflow.distillers import distillers
     from kdflow.models import models
 
-    monkeypatch.setattr(sys, "argv", ["kdflow", "list"])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit):
-        main.main()
-    shown = capsys.readouterr().out
+    shown = kdflow("list").out
     for name in [*sources, *models, *distillers, "torchvision:NAME", "temperature", "105,386"]:
         assert name in shown
 

@@ -63,15 +63,6 @@ def in_process(monkeypatch):
     console.hush(on=False)
 
 
-def run(monkeypatch, capsys, *arguments):
-    """Exit code, what was said, and the error of a command."""
-    monkeypatch.setattr(sys, "argv", ["kdflow", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main.main()
-    said = capsys.readouterr()
-    return stopped.value.code, said.out, said.err
-
-
 def broken(monkeypatch, command, error):
     def fail(*_):
         raise error
@@ -86,9 +77,9 @@ def test_these_are_all_the_commands():
 @pytest.mark.fault
 @pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("command", WORK)
-def test_what_nobody_foresaw_is_one_line_with_its_type_in_every_command(monkeypatch, capsys, command, error):
+def test_what_nobody_foresaw_is_one_line_with_its_type_in_every_command(monkeypatch, kdflow, command, error):
     broken(monkeypatch, command, error)
-    code, out, err = run(monkeypatch, capsys, command)
+    code, out, err = kdflow(command)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"kdflow: error: {type(error).__name__}")
     assert "--debug shows where it comes from" in err
@@ -97,50 +88,50 @@ def test_what_nobody_foresaw_is_one_line_with_its_type_in_every_command(monkeypa
 
 @pytest.mark.parametrize("command", WORK)
 @pytest.mark.parametrize("before", [True, False])
-def test_debug_before_or_after_the_command_shows_where_it_comes_from(monkeypatch, capsys, command, before):
+def test_debug_before_or_after_the_command_shows_where_it_comes_from(monkeypatch, kdflow, command, before):
     broken(monkeypatch, command, ValueError("what nobody thought of"))
-    code, _, err = run(monkeypatch, capsys, *(["--debug", command] if before else [command, "--debug"]))
+    code, _, err = kdflow(*(["--debug", command] if before else [command, "--debug"]))
     *trace, line = err.splitlines()
     assert code == 1
     assert any("in fail" in one for one in trace)
     assert line == "kdflow: error: ValueError: what nobody thought of"
 
 
-def test_how_to_go_on_is_said_of_what_was_not_foreseen_too(monkeypatch, capsys):
+def test_how_to_go_on_is_said_of_what_was_not_foreseen_too(monkeypatch, kdflow):
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory")
     error.add_note("go on with: kdflow study --resume 1")
     broken(monkeypatch, "study", error)
-    assert run(monkeypatch, capsys, "study")[2].endswith("; go on with: kdflow study --resume 1\n")
+    assert kdflow("study")[2].endswith("; go on with: kdflow study --resume 1\n")
 
 
-def test_no_secret_and_no_page_of_text_is_told(monkeypatch, capsys):
+def test_no_secret_and_no_page_of_text_is_told(monkeypatch, kdflow):
     broken(monkeypatch, "doctor", OSError("https://me:secret@host/x?token=secret " + "x" * 100_000))
     for arguments in (["doctor"], ["doctor", "--debug"]):
-        *_, line = run(monkeypatch, capsys, *arguments)[2].splitlines()
+        *_, line = kdflow(*arguments)[2].splitlines()
         assert "secret" not in line
         assert len(line) < exits.LONGEST + 200
-    trace = run(monkeypatch, capsys, "doctor", "--debug")[2]
+    trace = kdflow("doctor", "--debug")[2]
     assert "secret" not in trace
 
 
-def test_what_goes_wrong_before_any_command_is_one_line_too(monkeypatch, capsys):
+def test_what_goes_wrong_before_any_command_is_one_line_too(monkeypatch, kdflow):
     def fail():
         raise OSError("no C library")
 
     monkeypatch.setattr(process, "prepare", fail)
-    code, _, err = run(monkeypatch, capsys, "list")
+    code, _, err = kdflow("list")
     assert (code, err.count("\n")) == (1, 1)
     assert "OSError: no C library" in err
 
 
-def test_a_warning_is_one_line_without_code(monkeypatch, capsys):
+def test_a_warning_is_one_line_without_code(monkeypatch, kdflow):
     def work():
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.warn("the cache\ncannot keep anything", stacklevel=1)
 
     monkeypatch.setattr(catalogue, "print_catalogue", work)
-    assert run(monkeypatch, capsys, "list") == (0, "", "kdflow: warning: the cache cannot keep anything\n")
+    assert kdflow("list") == (0, "", "kdflow: warning: the cache cannot keep anything\n")
 
 
 def started(*arguments, **settings):
@@ -159,7 +150,7 @@ def test_a_reader_that_goes_away_ends_nothing_with_noise(arguments):
     assert command.returncode in (0, 1)
 
 
-def test_a_reader_that_goes_away_costs_no_work(monkeypatch, capsys):
+def test_a_reader_that_goes_away_costs_no_work(monkeypatch, kdflow):
     """As in `kdflow study | head -1`."""
 
     class Gone(io.StringIO):
@@ -177,7 +168,7 @@ def test_a_reader_that_goes_away_costs_no_work(monkeypatch, capsys):
     monkeypatch.setattr(console, "console", type(console.console)())  # which keeps what nobody reads
     monkeypatch.setattr(study, "run_compare", work)
     monkeypatch.setattr(sys, "stdout", Gone())
-    assert run(monkeypatch, capsys, "compare")[0] == 0
+    assert kdflow("compare")[0] == 0
     assert (done, left) == (["the rest"], [True])
 
 
@@ -225,13 +216,13 @@ def test_no_encoding_of_the_terminal_is_too_small(environment, tmp_path):
 
 @pytest.mark.fault
 @pytest.mark.parametrize("command", ["study", "teacher", "student", "compare", "sync", "doctor"])
-def test_a_working_directory_that_was_deleted_is_one_line(monkeypatch, capsys, command):
+def test_a_working_directory_that_was_deleted_is_one_line(kdflow, command):
     with tempfile.TemporaryDirectory() as folder:
         before = Path.cwd()
         os.chdir(folder)
         os.rmdir(folder)
         try:
-            code, _, err = run(monkeypatch, capsys, command)
+            code, _, err = kdflow(command)
         finally:
             os.chdir(before)
             os.mkdir(folder)
@@ -239,7 +230,7 @@ def test_a_working_directory_that_was_deleted_is_one_line(monkeypatch, capsys, c
     assert re.fullmatch(r"kdflow: error: the working directory is gone \(.*\): change to another one\n", err)
 
 
-def test_a_signal_of_which_an_import_makes_another_error_is_told_as_the_signal(monkeypatch, capsys):
+def test_a_signal_of_which_an_import_makes_another_error_is_told_as_the_signal(monkeypatch, kdflow):
     from kdflow.common import signals
 
     def work(config):
@@ -248,7 +239,7 @@ def test_a_signal_of_which_an_import_makes_another_error_is_told_as_the_signal(m
 
     monkeypatch.setattr(signals, "_noted", None)
     monkeypatch.setattr(study, "run_compare", work)
-    code, _, err = run(monkeypatch, capsys, "compare")
+    code, _, err = kdflow("compare")
     assert (code, err) == (143, "kdflow: error: stopped by SIGTERM\n")
 
 

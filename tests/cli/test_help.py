@@ -10,7 +10,6 @@ import pytest
 from kdflow.cli.main import kdflow
 from kdflow.config import StudentConfig, StudyConfig, options
 from kdflow.experiments import catalogue
-from tests.cli.test_cli import run
 
 GROUPS = {
     "study": ["Method", "Teacher", "Student", "Data", "Computing", "Keeping", "Other"],
@@ -76,8 +75,8 @@ def test_the_kind_of_a_value_is_shown(name, kind):
         ("student --xyzzy 3", "`kdflow student --help` lists them"),
     ],
 )
-def test_an_option_of_another_spelling_is_suggested(monkeypatch, capsys, arguments, words):
-    code, error = run(monkeypatch, capsys, *arguments.split())
+def test_an_option_of_another_spelling_is_suggested(kdflow, arguments, words):
+    code, error = kdflow(*arguments.split()).line
     assert (code, error.count("\n")) == (2, 1)
     assert words in error
 

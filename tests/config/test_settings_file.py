@@ -8,18 +8,17 @@ import pytest
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
 from kdflow.config.settings_file import read, text
 from kdflow.experiments import study
-from tests.cli.test_cli import run
 
 
 @pytest.mark.parametrize("command", ["study", "teacher", "student", "compare"])
 def test_each_command_takes_its_options_from_a_file_and_what_is_typed_goes_before(
-    monkeypatch, capsys, tmp_path, command
+    monkeypatch, kdflow, tmp_path, command
 ):
     seen = []
     monkeypatch.setattr(study, f"run_{command}", seen.append)
     (tmp_path / "a b.yaml").write_text("dataset: digits\nruns_dir: here\n", encoding="utf-8")
     typed = [command, "--runs-dir", "there", "--config", str(tmp_path / "a b.yaml")]
-    assert run(monkeypatch, capsys, *typed) == (0, "")
+    assert kdflow(*typed).line == (0, "")
     assert seen[0].keeping.runs_dir == "there"
     assert (seen[0].dataset if command == "compare" else seen[0].data.dataset) == "digits"
 
@@ -72,10 +71,10 @@ def test_what_is_settled_by_now_goes_before():
         (b"[" * 5000, "is no YAML"),
     ],
 )
-def test_what_is_no_table_of_options_is_refused_in_one_line(monkeypatch, capsys, tmp_path, content, words):
+def test_what_is_no_table_of_options_is_refused_in_one_line(kdflow, tmp_path, content, words):
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
-    code, error = run(monkeypatch, capsys, "student", "--config", str(path))
+    code, error = kdflow("student", "--config", str(path)).line
     assert (code, error.count("\n")) == (2, 1)
     assert error.startswith(f"kdflow: error: --config {path}")
     assert words in error
@@ -83,15 +82,15 @@ def test_what_is_no_table_of_options_is_refused_in_one_line(monkeypatch, capsys,
 
 @pytest.mark.fault
 @pytest.mark.parametrize("name", ["gone.yaml", ".", "a\0b"])
-def test_a_file_that_cannot_be_read_is_one_line(monkeypatch, capsys, tmp_path, name):
-    code, error = run(monkeypatch, capsys, "study", "--config", f"{tmp_path}/{name}")
+def test_a_file_that_cannot_be_read_is_one_line(kdflow, tmp_path, name):
+    code, error = kdflow("study", "--config", f"{tmp_path}/{name}").line
     assert (code, error.count("\n")) == (2, 1)
 
 
-def test_all_that_is_wrong_in_a_file_is_named_at_once(tmp_path, monkeypatch, capsys):
+def test_all_that_is_wrong_in_a_file_is_named_at_once(tmp_path, kdflow):
     path = tmp_path / "config.yaml"
     path.write_text("alpah: 1\nlr: -1\n")
-    code, err = run(monkeypatch, capsys, "student", "--config", str(path))
+    code, err = kdflow("student", "--config", str(path)).line
     assert code == 2
     assert err.count("kdflow: error: ") == 2
     assert "no option 'alpah'" in err

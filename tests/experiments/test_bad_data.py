@@ -7,8 +7,6 @@ import os
 import pickle
 import re
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from kdflow.cli import main
 from kdflow.data.sets import download
 from tests.data.image_folders import a_class_folder, a_parquet_folder, a_shard, encoded, pixels
 from tests.data.mirror import Hostile, a_mirror, an_archive
@@ -126,19 +123,14 @@ def runs_and_files(store):
 
 
 @pytest.fixture
-def refusal(store, monkeypatch, capsys):
+def refusal(store, kdflow):
     """Runs a command line that ends in one line and exit code 3, and leaves nothing; returns the line."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
 
     def run(*arguments):
         before = runs_and_files(store)
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["kdflow", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main.main()
-        error = capsys.readouterr().err
+        code, error = kdflow(*arguments).line
         last = error.rstrip("\n").rpartition("\n")[2]
-        assert (stopped.value.code, last.startswith("kdflow: error: ")) == (3, True), error
+        assert (code, last.startswith("kdflow: error: ")) == (3, True), error
         assert "Traceback" not in error
         assert runs_and_files(store) == before
         return error
@@ -200,19 +192,15 @@ def test_a_hostile_pickle_under_the_right_name_is_refused_and_not_run(mirror, re
 
 
 @pytest.mark.slow
-def test_grey_palette_and_alpha_images_are_trained_on(tmp_path, store, monkeypatch, capsys):
+def test_grey_palette_and_alpha_images_are_trained_on(tmp_path, store, kdflow):
     images = [GREY, GREY.convert("LA"), GREY.convert("P"), GREY.convert("RGBA"), GREY.convert("1")]
     contents = [encoded(images[index % 5]) for index in range(COUNT)]
     a_shard(a_parquet_folder(tmp_path) / TRAIN, contents, LABELS)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
     options = ["--alpha", "1", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["kdflow", "student", "--dataset", f"{tmp_path}/", *options])
-    with pytest.raises(SystemExit) as stopped:
-        main.main()
-    assert stopped.value.code == 0, capsys.readouterr().err
+    assert kdflow("student", "--dataset", f"{tmp_path}/", *options).line == (0, "")
 
 
-def test_class_names_that_are_no_utf8_are_trained_on_and_told(tmp_path, store, monkeypatch, capsys):
+def test_class_names_that_are_no_utf8_are_trained_on_and_told(tmp_path, store, kdflow):
     from mlflow import pyfunc
 
     names = [os.fsdecode(b"caf\xe9"), "the\u0301"]
@@ -221,13 +209,9 @@ def test_class_names_that_are_no_utf8_are_trained_on_and_told(tmp_path, store, m
             (tmp_path / "images" / part / name).mkdir(parents=True)
             for number in range(COUNT // 2):
                 (tmp_path / "images" / part / name / f"{number}.png").write_bytes(IMAGES[2 * number + label])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
     options = ["--alpha", "1", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["kdflow", "student", "--dataset", f"{tmp_path}/images/", *options])
-    with pytest.raises(SystemExit) as stopped:
-        main.main()
-    told = capsys.readouterr()
-    assert stopped.value.code == 0, told.err
+    told = kdflow("student", "--dataset", f"{tmp_path}/images/", *options)
+    assert told.code == 0, told.error
     address = re.search(r"registered as (models:/\S+)", told.out)[1]
     assert pyfunc.load_model(address, model_config={"device": "cpu"}).metadata.metadata["classes"] == [
         r"caf\xe9",

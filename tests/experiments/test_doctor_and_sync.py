@@ -32,13 +32,8 @@ def newest(runs_dir, kind):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """The folder of a store of this file's own, so that what is begun here is in no other test's comparison."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        yield folder
+def store(own_store):
+    return own_store
 
 
 @pytest.fixture(scope="module")

@@ -24,17 +24,13 @@ from tests.experiments.conftest import teacher_config
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(own_store):
     """The folder of a store of this file's own, with an experiment that is deleted."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
 
-        client = MlflowClient()
-        client.delete_experiment(client.create_experiment("gone"))
-        yield folder
+    client = MlflowClient()
+    client.delete_experiment(client.create_experiment("gone"))
+    return own_store
 
 
 @pytest.fixture

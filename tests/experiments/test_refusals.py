@@ -23,13 +23,8 @@ from kdflow.tracking.run import Run
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """The folder of a store of this file's own."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        yield folder
+def store(own_store):
+    return own_store
 
 
 @pytest.fixture

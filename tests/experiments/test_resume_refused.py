@@ -6,8 +6,6 @@ How it goes on is `test_resume`'s.
 import json
 import re
 import shutil
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,29 +107,18 @@ def test_other_options_than_those_of_the_run_are_refused_each_with_both_values(k
     assert message.count("(the run has") == len(given)
 
 
-def command_line(monkeypatch, capsys, *arguments) -> tuple[int, str]:
-    """Exit code and error of a command."""
-    from kdflow.cli import main
-
-    monkeypatch.setattr(sys, "argv", ["kdflow", *arguments])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as stopped:
-        main.main()
-    return stopped.value.code, capsys.readouterr().err
-
-
-def test_the_default_is_refused_too_where_it_is_given_and_not_the_runs(killed, monkeypatch, capsys):
+def test_the_default_is_refused_too_where_it_is_given_and_not_the_runs(killed, kdflow):
     folder, run_id = killed
     where = ("--resume", run_id, "--runs-dir", str(folder))
-    code, error = command_line(monkeypatch, capsys, "student", *where, "--lr", "0.05")
+    code, error = kdflow("student", *where, "--lr", "0.05").line
     assert (code, error.count("\n")) == (2, 1)
     assert "--lr 0.05 (the run has 0.02)" in error
 
 
-def test_on_the_command_line_a_run_goes_on_with_the_options_that_it_has(client, killed, monkeypatch, capsys):
+def test_on_the_command_line_a_run_goes_on_with_the_options_that_it_has(client, killed, kdflow):
     folder, run_id = killed
     where = ("--resume", run_id, "--runs-dir", str(folder))
-    assert command_line(monkeypatch, capsys, "student", *where, "--lr", "2e-2") == (0, "")
+    assert kdflow("student", *where, "--lr", "2e-2").line == (0, "")
     assert story(client, run_id)["status"] == "FINISHED"
 
 

@@ -1,7 +1,5 @@
 """A run's own `config.yaml` starts the same run again, and `--quiet` leaves what matters."""
 
-import sys
-
 import pytest
 
 from tests.experiments.conftest import study_config
@@ -13,22 +11,15 @@ pytestmark = pytest.mark.usefixtures("small_data")
 
 
 @pytest.fixture
-def commands(monkeypatch, capsys):
-    """Runs a command of the command line in this process; gives what it said."""
-    from kdflow.cli import main
-    from kdflow.common import console
+def commands(kdflow):
+    """Runs a command that ends well; gives what it said."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kdflow", *arguments])
-        monkeypatch.setattr("signal.signal", lambda *_: None)
-        with pytest.raises(SystemExit) as stopped:
-            main.main()
-        said = capsys.readouterr()
-        assert stopped.value.code == 0, said.err
+        said = kdflow(*arguments)
+        assert said.code == 0, said.error
         return said.out
 
-    yield run
-    console.hush(on=False)
+    return run
 
 
 def test_each_run_of_a_study_can_be_run_again_from_its_own_file_to_equal_weights(
