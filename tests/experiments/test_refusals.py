@@ -207,7 +207,7 @@ def test_a_model_that_cannot_be_registered_leaves_its_run_whole_and_finished(beg
     run.register("kdflow-teacher-nothing", "weights", {"val_accuracy": 0.5})
     run.metrics({"final/test_accuracy": 0.5})
     run.close("FINISHED")
-    refused(told, "weights")
+    refused(told, "card.json cannot be read")
     assert client.get_run(run.id).info.status == "FINISHED"
     assert client.get_run(run.id).data.metrics == {"final/test_accuracy": 0.5}
 
