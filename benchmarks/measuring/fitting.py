@@ -20,7 +20,8 @@ from kdflow.evaluation.scores import score
 from kdflow.models.alexnet import AlexNet
 from kdflow.models.export import Servable
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.loop import Epoch, Step, fit
+from kdflow.training.cohort import Step
+from kdflow.training.loop import Epoch, fit
 from kdflow.training.member import Member
 
 ENDLESS = 10_000

@@ -6,28 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdflow.analysis.comparison import CURVES, FACTS, Comparison
-from kdflow.common.errors import KdflowError, TeacherError, UsageError
-from kdflow.config import CompareConfig, StudentConfig, needs_teacher, options
-from kdflow.config.option import show
-from kdflow.data import lasting_name, short_name
-from kdflow.distillers import distillers
+from kdflow.analysis.records import (
+    FINAL,
+    LOSS,
+    idle,
+    is_number,
+    is_of,
+    is_softened,
+    number,
+    role,
+    settings_of,
+    temperature,
+    unusable,
+)
+from kdflow.common.errors import KdflowError, TeacherError
+from kdflow.config import CompareConfig, needs_teacher
 from kdflow.evaluation.metrics import columns, curves
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
-from kdflow.training.identity import DISTILLING, TEACHERS, without_effect
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 DRAWN = 30
 """How many runs figures show at the most: more curves cannot be told apart, and to read them takes long."""
-FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
-OPTIONS = options(StudentConfig())
-# What the params of a run say beyond where it computes and what it learns from.
-INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | TEACHERS
-LOSS = {"alpha"} | DISTILLING
-NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha")}
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 TABLE = (
     "run_id",
@@ -64,7 +67,7 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
         {"deleted": runs.deleted("teacher", "student")}
     )
     finished = found[found["problem"] == ""]
-    wanted = finished[[not config.dataset or _is_of(record, config.dataset) for record in finished["record"]]]
+    wanted = finished[[not config.dataset or is_of(record, config.dataset) for record in finished["record"]]]
     if wanted.empty:
         raise _nothing(config.dataset, finished, runs)
     teacher_id = taught_by or _choose_teacher(wanted, config, runs)
@@ -94,13 +97,13 @@ def _table(records: list[Record]) -> "DataFrame":
     lines = [
         (
             record.run_id,
-            _role(record),
-            _unusable(record) or "",
+            role(record),
+            unusable(record) or "",
             record.tags.get("kdflow.data_digest"),
             record.tags.get("kdflow.split_digest"),
             record.tags.get("kdflow.teacher_run_id"),
-            _number(record, "alpha") if _is_number(record.params.get("alpha")) else math.nan,
-            _number(record, "temperature") if _is_number(record.params.get("temperature")) else 0.0,
+            number(record, "alpha") if is_number(record.params.get("alpha")) else math.nan,
+            number(record, "temperature") if is_number(record.params.get("temperature")) else 0.0,
             record.started,
             record,
         )
@@ -141,9 +144,9 @@ def _choose_students(students: "DataFrame", teacher_id: str | None) -> "tuple[Da
     """Those of a teacher, those of labels that differ in nothing else; of equals the newest."""
     taught = (students["teacher"] == teacher_id) & students["teacher"].notna()
     alone = students["teacher"].isna()
-    recipes = students["record"].map(lambda record: _settings(record, without=LOSS))
+    recipes = students["record"].map(lambda record: settings_of(record, without=LOSS))
     fitting = taught | (alone & (recipes.isin(set(recipes[taught])) | (not taught.any())))
-    settings = students["record"].map(lambda record: _settings(record, without=_without_effect(record)))
+    settings = students["record"].map(lambda record: settings_of(record, without=idle(record)))
     repeated = fitting & settings.where(fitting).duplicated()
     reasons = {
         "of another teacher": ~(taught | alone),
@@ -173,8 +176,8 @@ def _teacher_line(record: Record) -> dict[str, object]:
         "run_id": record.run_id,
         "role": "teacher",
         "model": params["model"],
-        "seed": int(_number(record, "seed")),
-        "epochs": int(_number(record, "epochs")),
+        "seed": int(number(record, "seed")),
+        "epochs": int(number(record, "epochs")),
         "settings": "",
         "parameters": int(metrics["model/parameters"]),
         **{name.removeprefix("final/"): metrics[name] for name in columns() if name in metrics},
@@ -182,13 +185,13 @@ def _teacher_line(record: Record) -> dict[str, object]:
 
 
 def _student_line(record: Record, teacher: Record | None, varying: list[str]) -> dict[str, object]:
-    alpha, own = _number(record, "alpha"), dict(_settings(record, without=_without_effect(record)))
+    alpha, own = number(record, "alpha"), dict(settings_of(record, without=idle(record)))
     test = FINAL[2]
     return _teacher_line(record) | {
         "role": "student",
         "alpha": alpha,
         "distiller": record.params.get("distiller") if needs_teacher(alpha) else None,
-        "temperature": (_temperature(record) if _is_softened(record) else None),
+        "temperature": (temperature(record) if is_softened(record) else None),
         "settings": ", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
         "gap": record.metrics[test] - teacher.metrics[test] if teacher else None,
     }
@@ -234,76 +237,6 @@ def _validation(record: Record) -> str:
 
 def _varying(students: list[Record]) -> list[str]:
     """The params, other than those with columns of their own, in which students differ."""
-    settings = [dict(_settings(record, without=SHOWN | _without_effect(record))) for record in students]
+    settings = [dict(settings_of(record, without=SHOWN | idle(record))) for record in students]
     names = sorted({name for one in settings for name in one})
     return [name for name in names if len({one[name] for one in settings if name in one}) > 1]
-
-
-def _is_of(record: Record, dataset: str) -> bool:
-    """Whether a run is on the data set that is asked for; of a folder, not one that another of its name is on."""
-    place = lasting_name(dataset)
-    theirs = record.tags.get("kdflow.dataset", place)
-    elsewhere = place != dataset and theirs != place and Path(theirs).is_dir()
-    return record.tags["kdflow.data"] == short_name(dataset) and not elsewhere
-
-
-def _unusable(record: Record) -> str | None:
-    """Why a run cannot be compared, or None if it can."""
-    if record.status != "FINISHED":
-        return "unfinished"
-    numbers = [record.params.get(name) for name in NUMBERS[_role(record)]]
-    if "temperature" in record.params or _is_softened(record):
-        numbers.append(record.params.get("temperature"))
-    figures = [record.metrics.get(name, math.nan) for name in FINAL]
-    whole = (
-        {"kdflow.data", "kdflow.data_digest", "kdflow.split_digest"} <= record.tags.keys()
-        and "model" in record.params
-        and all(map(_is_number, numbers))
-        and all(map(math.isfinite, figures))
-        and 1 <= record.metrics.get("model/parameters", math.nan) < math.inf
-        and record.trained >= _number(record, "epochs")
-    )
-    return None if whole else "without all epochs, figures and settings"
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        return text is not None and math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _role(record: Record) -> str:
-    return record.tags["kdflow.role"]
-
-
-def _number(record: Record, param: str) -> float:
-    return float(record.params[param])
-
-
-def _temperature(record: Record) -> float:
-    return _number(record, "temperature") if "temperature" in record.params else 0.0
-
-
-def _is_softened(record: Record) -> bool:
-    known = record.params.get("distiller") in distillers and _is_number(record.params.get("alpha"))
-    return known and "temperature" not in _without_effect(record)
-
-
-def _without_effect(record: Record) -> set[str]:
-    """What `mlflow run` and older versions log all the same."""
-    return without_effect(_number(record, "alpha"), record.params.get("distiller", ""))
-
-
-def _settings(record: Record, *, without: set[str]) -> tuple[tuple[str, str], ...]:
-    ignored = INCIDENTAL | without
-    settled = {name: record.tags.get(f"kdflow.{name}", value) for name, value in record.params.items()}
-    return tuple(sorted((name, _plain(name, value)) for name, value in settled.items() if name not in ignored))
-
-
-def _plain(name: str, value: str) -> str:
-    """One spelling for all that mean the same: `mlflow run` logs what the user typed."""
-    try:
-        return show(OPTIONS[name].read(name, value))
-    except (KeyError, UsageError):
-        return value

@@ -32,7 +32,7 @@ def kept() -> dict[str, Any] | None:
 
 def made() -> dict[str, Any]:
     """The catalogue as it is, which takes the time to import torch."""
-    from kdflow.experiments.registered import facts
+    from kdflow.experiments.catalogue_facts import facts
 
     return {"source": source_digest(), **facts()}
 

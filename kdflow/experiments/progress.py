@@ -8,7 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kdflow.common.console import console, is_hushed, say
 from kdflow.common.notebook import NotebookBar, in_notebook
-from kdflow.training.loop import Epoch, Step
+from kdflow.training.cohort import Step
+from kdflow.training.loop import Epoch
 
 REFRESHES_PER_EPOCH = 50
 

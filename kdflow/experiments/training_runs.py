@@ -34,8 +34,9 @@ from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import SIGNATURE_TAG
 from kdflow.training import checkpoint
+from kdflow.training.cohort import Step
 from kdflow.training.identity import joint_signature, params, version_tags
-from kdflow.training.loop import Step, fit
+from kdflow.training.loop import fit
 from kdflow.training.member import Member
 
 BARELY_ABOVE_CHANCE = 1.2

@@ -14,20 +14,18 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from kdflow.common import files, signals
 from kdflow.common.console import warn
 from kdflow.common.errors import KdflowError
 from kdflow.common.text import command
 from kdflow.config import KeepingConfig
+from kdflow.journal import lock
 from kdflow.journal.deliveries import Deliveries
 from kdflow.journal.entries import runs_named
 from kdflow.journal.folders import KEY, folders, read_delivered, read_json, read_lines
@@ -256,29 +254,10 @@ class Journal(Deliveries):
         Raises:
             KdflowError: another process has it.
         """
-        with self._alone():
+        with lock.held(self.folder, self.id):
             self._drop_torn_line()
             self._read()  # the process that had it until now may have gone on
             yield
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        lock, owner = FileLock(self.folder / "lock"), self.folder / "owner"
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            with suppress(OSError):
-                known = owner.read_text(encoding="utf-8", errors="replace")
-                raise KdflowError(f"run {self.id} is in use by {known}: wait for it, or end it first") from None
-            raise KdflowError(f"run {self.id} is in use by another process: wait for it, or end it first") from None
-        except OSError as error:
-            raise files.unwritable(self.folder, error, needed=1) from error
-        try:
-            with suppress(OSError):  # a full disk is told where it does harm
-                owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-            yield
-        finally:
-            lock.release()
 
     @property
     def is_in_use(self) -> bool:

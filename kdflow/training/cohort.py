@@ -32,6 +32,27 @@ class Sums:
         return [{name: next(values) for name in names} for names in self.names]
 
 
+@dataclass(frozen=True)
+class Step:
+    """Where an epoch stands, for a progress display.
+
+    Attributes:
+        number: Steps done in this epoch.
+        of: Steps an epoch has.
+        seen: Images shown so far in this epoch.
+        sums: Of the members' training metrics over those images. Reading it waits for the device.
+    """
+
+    number: int
+    of: int
+    seen: int
+    sums: Sums
+
+    def means(self) -> list[dict[str, float]]:
+        """For each member its training metrics so far, by name."""
+        return self.sums.by_member(divisor=self.seen)
+
+
 class CohortStep:
     """One step of all members on the same batch; recorded as one CUDA graph where that is asked for.
 

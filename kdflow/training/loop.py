@@ -1,51 +1,24 @@
 """The training loop: a cohort of models that share batches, augmentation and one teacher forward."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
-import torch
-
-from kdflow.common.errors import DivergedError, KdflowError
+from kdflow.common.errors import KdflowError
 from kdflow.common.seeding import derive_seed
 from kdflow.config import Recipe
 from kdflow.data import Dataset
-from kdflow.data.batches import Batch, in_order, steps_per_epoch, training_batches
 from kdflow.device.runtime import Runtime
-from kdflow.models.export import Normalised
 from kdflow.teachers.base import Teacher
-from kdflow.teachers.shared import CohortBatch, SharedTeacher, Shown
-from kdflow.training.cohort import CohortStep, Sums, teacher_taps
+from kdflow.teachers.shared import CohortBatch, SharedTeacher
+from kdflow.training.cohort import CohortStep, Step, teacher_taps
+from kdflow.training.images import ShownImages
 from kdflow.training.member import Member, MemberTrainer
-from kdflow.training.schedules import learning_rates
-
-LOOK_EVERY = {"cuda": 64}
-"""Steps between two looks at the losses where looking makes the device wait; elsewhere each step is looked at."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where an epoch stands, for a progress display.
-
-    Attributes:
-        number: Steps done in this epoch.
-        of: Steps an epoch has.
-        seen: Images shown so far in this epoch.
-        sums: Of the members' training metrics over those images. Reading it waits for the device.
-    """
-
-    number: int
-    of: int
-    seen: int
-    sums: Sums
-
-    def means(self) -> list[dict[str, float]]:
-        """For each member its training metrics so far, by name."""
-        return self.sums.by_member(divisor=self.seen)
+from kdflow.training.schedules import EpochSchedule
+from kdflow.training.watch import Watch, check_finite
 
 
 @dataclass(frozen=True)
@@ -129,7 +102,7 @@ class _Training:
         hooked: ExitStack,
     ) -> None:
         self._recipe, self._runtime = recipe, runtime
-        self._images = _Images(data, recipe, runtime)
+        self._images = ShownImages(data, recipe, runtime)
         shared = SharedTeacher(teacher, teacher_taps(cohort), runtime, stream=self._images.stream)
         self._teacher = hooked.enter_context(closing(shared))
         sample = shared.teach(*self._images.sample)
@@ -147,82 +120,21 @@ class _Training:
             DivergedError: a loss is no longer finite.
         """
         validation, began = self._validation, time.perf_counter()
-        schedule = _Schedule.of(self._recipe, number, self._images.steps)
+        schedule = EpochSchedule.of(self._recipe, number, self._images.steps)
         batches = self._teacher.teach_all(self._images.training(number), f"epoch-{number}")
-        watch = _Watch(self.trainers, schedule, on_step)
+        watch = Watch(self.trainers, schedule, on_step)
         last = _train_epoch(self._step, batches, schedule, self._runtime, watch)
         watch.look()
         metrics = _sum_up(self.trainers, last, validation, schedule, began=began)
         for trainer, values in zip(self.trainers, metrics, strict=True):
-            _check_finite(trainer.member.name, number, values)
+            check_finite(trainer.member.name, number, values)
         return metrics
-
-
-class _Images:
-    """A data set's images as they are shown: on the device, normalised.
-
-    Args:
-        data: Of which the test split is not touched.
-        recipe: Batch size.
-        runtime: Seed, device.
-    """
-
-    def __init__(self, data: Dataset, recipe: Recipe, runtime: Runtime) -> None:
-        self._train, self._val = data.train.to(runtime.device), data.val.to(runtime.device)
-        self._normalise = Normalised(data.mean, data.std).to(runtime.device)
-        self._mirrored, self._size, self._runtime = data.mirrored, recipe.batch_size, runtime
-        self.steps = steps_per_epoch(len(data.train), recipe.batch_size)
-        # Images of unknown origin cannot be recognised again.
-        known = (data.digest, data.split_digest, data.mirrored, runtime.seed, recipe.batch_size)
-        self.stream: tuple[object, ...] = known if data.digest else ()
-
-    @property
-    def sample(self) -> Shown:
-        """Two training images."""
-        index = torch.arange(2, device=self._train.labels.device)
-        return self._normalise(self._train.images[:2]), self._train.labels[:2], index
-
-    def training(self, epoch: int) -> Iterator[Shown]:
-        """One epoch, counted from 1, in its own order and augmentation."""
-        return self._shown(
-            training_batches(
-                self._train,
-                seed=self._runtime.seed,
-                epoch=epoch,
-                batch_size=self._size,
-                mirrored=self._mirrored,
-                at_once=self._runtime.device.type == "cuda",
-            )
-        )
-
-    def validation(self) -> Iterator[Shown]:
-        """All validation images in their order."""
-        return self._shown(in_order(self._val, self._size))
-
-    def _shown(self, batches: Iterable[Batch]) -> Iterator[Shown]:
-        return ((self._normalise(batch.images), batch.labels, batch.index) for batch in batches)
-
-
-@dataclass(frozen=True)
-class _Schedule:
-    """Where an epoch, counted from 1, lies in the training, and the rate of each of its steps."""
-
-    epoch: int
-    rates: Sequence[float]
-    progress: Sequence[float]
-
-    @classmethod
-    def of(cls, recipe: Recipe, epoch: int, steps: int) -> Self:
-        """The schedule of an epoch of that many steps."""
-        done = (epoch - 1) * steps
-        progress = [(done + step) / (recipe.epochs * steps) for step in range(steps)]
-        return cls(epoch, learning_rates(recipe, epoch, steps), progress)
 
 
 def _train_epoch(
     step: CohortStep,
     batches: Iterable[CohortBatch],
-    schedule: _Schedule,
+    schedule: EpochSchedule,
     runtime: Runtime,
     on_step: Callable[[Step], None],
 ) -> Step:
@@ -240,46 +152,11 @@ def _train_epoch(
     return last
 
 
-class _Watch:
-    """Finds the first step at which a loss is no longer finite, without making a device wait at each.
-
-    Args:
-        trainers: Of the members.
-        schedule: Of the epoch.
-        on_step: Called after each step that was not found to be bad.
-    """
-
-    def __init__(self, trainers: Sequence[MemberTrainer], schedule: _Schedule, on_step: Callable[[Step], None]) -> None:
-        self._trainers, self._schedule, self._on_step = trainers, schedule, on_step
-        self._unseen: list[Step] = []
-
-    def __call__(self, step: Step) -> None:
-        self._unseen.append(step)
-        if len(self._unseen) >= LOOK_EVERY.get(step.sums.values.device.type, 1):
-            self.look()
-        self._on_step(step)
-
-    def look(self) -> None:
-        """Looks at all steps since the last time.
-
-        Raises:
-            DivergedError: a loss is not finite.
-        """
-        # What was once added to the sums stays: the last ones tell whether it is worth looking for the first.
-        if self._unseen and not self._unseen[-1].sums.values.isfinite().all():
-            for step in self._unseen:
-                for trainer, sums in zip(self._trainers, step.sums.by_member(), strict=True):
-                    if worst := trainer.worst(sums):
-                        when = f"at step {step.number} of epoch {self._schedule.epoch}"
-                        raise _diverged(trainer.member.name, worst, when, self._schedule.rates[step.number - 1])
-        self._unseen.clear()
-
-
 def _sum_up(
     trainers: Sequence[MemberTrainer],
     last: Step,
     validation: Sequence[CohortBatch],
-    schedule: _Schedule,
+    schedule: EpochSchedule,
     *,
     began: float,
 ) -> list[dict[str, float]]:
@@ -291,17 +168,6 @@ def _sum_up(
         mean | trainer.validate(validation) | {"learning_rate": schedule.rates[-1], **pace}
         for trainer, mean in zip(trainers, means, strict=True)
     ]
-
-
-def _check_finite(member: str, epoch: int, metrics: dict[str, float]) -> None:
-    """The last step of an epoch can ruin a model whose own loss was still finite."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise _diverged(member, f"{name} is {value}", f"after epoch {epoch}", metrics["learning_rate"])
-
-
-def _diverged(member: str, what: str, when: str, rate: float) -> DivergedError:
-    return DivergedError(f"{member}: {what} {when}, at learning rate {rate:.3g}; try a lower learning rate")
 
 
 def _restore(trainers: Sequence[MemberTrainer], state: dict[str, Any], recipe: Recipe) -> int:

@@ -1,7 +1,9 @@
 """The learning rate as a pure function of how much of training is done."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from kdflow.config import Recipe
 
@@ -22,6 +24,22 @@ def learning_rates(recipe: Recipe, epoch: int, steps: int) -> list[float]:
     """The rates of the `steps` steps of an epoch, which is counted from 1."""
     done = (epoch - 1) * steps
     return [learning_rate(recipe, (done + step) / (recipe.epochs * steps)) for step in range(steps)]
+
+
+@dataclass(frozen=True)
+class EpochSchedule:
+    """Where an epoch, counted from 1, lies in the training, and the rate of each of its steps."""
+
+    epoch: int
+    rates: Sequence[float]
+    progress: Sequence[float]
+
+    @classmethod
+    def of(cls, recipe: Recipe, epoch: int, steps: int) -> Self:
+        """The schedule of an epoch of that many steps."""
+        done = (epoch - 1) * steps
+        progress = [(done + step) / (recipe.epochs * steps) for step in range(steps)]
+        return cls(epoch, learning_rates(recipe, epoch, steps), progress)
 
 
 def _one_cycle(progress: float) -> float:

@@ -27,9 +27,10 @@ from kdflow.device.runtime import Runtime, resolve
 from kdflow.models.export import Normalised
 from kdflow.teachers.frozen import Frozen
 from kdflow.teachers.shared import SharedTeacher
-from kdflow.training.cohort import CohortStep, teacher_taps
-from kdflow.training.loop import Step, _Schedule, _train_epoch, fit
+from kdflow.training.cohort import CohortStep, Step, teacher_taps
+from kdflow.training.loop import _train_epoch, fit
 from kdflow.training.member import Member, MemberTrainer
+from kdflow.training.schedules import EpochSchedule
 
 Tiny = Callable[..., nn.Module]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -239,7 +240,7 @@ def test_an_epoch_reads_no_number_back(tiny: Tiny, runtime: Runtime) -> None:
         for member in cohort
     ]
     done: list[Step] = []
-    schedule = _Schedule(1, [0.1] * 4, [0.0] * 4)
+    schedule = EpochSchedule(1, [0.1] * 4, [0.0] * 4)
     with Waiting():
         step = CohortStep(trainers, runtime)
         last = _train_epoch(step, shared.teach_all(batches, "epoch"), schedule, runtime, done.append)
@@ -314,7 +315,7 @@ def test_on_cuda_an_epoch_of_replays_waits_for_nothing(tiny: Tiny, data: Dataset
     def epoch(number: int, mode: str) -> Step:
         drawn = training_batches(train, seed=0, epoch=number, batch_size=16, mirrored=True, at_once=True)
         shown = [(normalise(batch.images), batch.labels, batch.index) for batch in drawn]
-        schedule = _Schedule(number, [0.1, 0.08, 0.06, 0.04], [0.0, 0.25, 0.5, 0.75])
+        schedule = EpochSchedule(number, [0.1, 0.08, 0.06, 0.04], [0.0, 0.25, 0.5, 0.75])
         torch.cuda.set_sync_debug_mode(mode)
         try:
             batches = shared.teach_all(shown, f"epoch-{number}")

@@ -9,8 +9,8 @@ import torch
 
 from kdflow.common import notebook
 from kdflow.experiments.progress import TrainingProgress
-from kdflow.training.cohort import Sums
-from kdflow.training.loop import Epoch, Step
+from kdflow.training.cohort import Step, Sums
+from kdflow.training.loop import Epoch
 
 FIGURES = {"train/loss": 2.25, "train/label_loss": 2.25, "val/accuracy": 0.4722, "speed/epoch_seconds": 2.84}
 NAMES = ("train/loss", "train/label_loss", "train/distill_loss", "train/accuracy")

@@ -22,7 +22,8 @@ from kdflow.device.runtime import Runtime
 from kdflow.models.features import LOGITS
 from kdflow.teachers.frozen import Frozen
 from kdflow.teachers.shared import SharedTeacher
-from kdflow.training.loop import Step, fit
+from kdflow.training.cohort import Step
+from kdflow.training.loop import fit
 from kdflow.training.member import Member
 
 Tiny = Callable[..., nn.Module]

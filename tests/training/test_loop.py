@@ -18,9 +18,11 @@ from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.device.runtime import Runtime
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.loop import LOOK_EVERY, Epoch, Step, fit
+from kdflow.training.cohort import Step
+from kdflow.training.loop import Epoch, fit
 from kdflow.training.member import Member
 from kdflow.training.schedules import learning_rate
+from kdflow.training.watch import LOOK_EVERY
 
 Tiny = Callable[..., nn.Module]
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.1)

@@ -25,7 +25,8 @@ from kdflow.device.runtime import Runtime
 from kdflow.distillers.base import DistillationBatch, Distiller
 from kdflow.models.features import EMBEDDING, STAGES, paired_stages
 from kdflow.teachers.frozen import Frozen
-from kdflow.training.loop import Epoch, Step, fit
+from kdflow.training.cohort import Step
+from kdflow.training.loop import Epoch, fit
 from kdflow.training.member import Member
 
 Tiny = Callable[..., nn.Module]
