@@ -20,11 +20,14 @@ def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
     from kdflow.tracking.outbox import Outbox
     from kdflow.tracking.run import Run
 
+    def nested(name: str) -> Run:
+        return Run(outbox, "student", name, parent=study, signature=name)
+
     outbox = Outbox(Journal.begin(Path("runs"), "benchmark", {}))
     study = Run(outbox, "benchmark", "benchmark")
     return {
         job.name: _round(
-            [Run(outbox, "student", f"{job.name} {number}", parent=study) for number in range(len(job.alphas) or 1)],
+            [nested(f"{number} {job.name}") for number in range(len(job.alphas) or 1)],
             one_epoch(job, orders).metrics,
             outbox,
         )
