@@ -19,7 +19,7 @@ import click
 from measuring import machine, report, sample
 from measuring.context import Bench
 from measuring.worker import WorkerFailed
-from sections import epochs, exact, floor, growth, likeness, startup, study, tracking
+from sections import epochs, floor, growth, startup, study, tracking
 
 from kdflow.common.errors import KdflowError
 from kdflow.config import STUDENT_RECIPE, DataConfig
@@ -33,13 +33,11 @@ SECTIONS = {
     "growth": growth.growth,
     "tracking": tracking.tracking,
     "startup": startup.startup,
-    "accuracy": likeness.likeness,
-    "exact": exact.exact,
     "full-study": study.full_study,
 }
-BY_DEFAULT = ("epochs", "study", "cohorts", "floor", "growth", "tracking", "startup", "accuracy")
-QUICKLY = ("epochs", "study", "cohorts", "tracking", "startup", "accuracy")
-ON_CUDA = ("epochs", "study", "cohorts", "accuracy")
+BY_DEFAULT = ("epochs", "study", "cohorts", "floor", "growth", "tracking", "startup")
+QUICKLY = ("epochs", "study", "cohorts", "tracking", "startup")
+ON_CUDA = ("epochs", "study", "cohorts")
 TORCHDISTILL = Path(".venv-torchdistill/bin/python")
 
 

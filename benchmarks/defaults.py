@@ -11,14 +11,13 @@ import statistics
 from dataclasses import replace
 
 import click
+from measuring import cohorts
 
-from kdflow import distillers, models
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
 from kdflow.data import Dataset, load
 from kdflow.device.runtime import Runtime, resolve
 from kdflow.teachers.frozen import Frozen
 from kdflow.training.loop import fit
-from kdflow.training.member import Member
 
 ALPHAS = (1.0, 0.5, 0.0)
 
@@ -50,21 +49,13 @@ def main(dataset: str, seeds: int, batch_sizes: str, lrs: str, clip_norms: str, 
 
 
 def _teacher(data: Dataset, runtime: Runtime) -> tuple[Frozen, float]:
-    model = models.build("alexnet", len(data.classes), seed=runtime.seed)
-    *_, last = fit([Member("teacher", model)], data, TEACHER_RECIPE, runtime=runtime)
-    return Frozen(model), last.metrics[0]["val/accuracy"]
+    member = cohorts.teacher(len(data.classes), seed=runtime.seed)
+    *_, last = fit([member], data, TEACHER_RECIPE, runtime=runtime)
+    return Frozen(member.model), last.metrics[0]["val/accuracy"]
 
 
 def _students(data: Dataset, recipe: Recipe, teacher: Frozen, runtime: Runtime) -> list[float]:
-    cohort = [
-        Member(
-            f"alpha={alpha:g}",
-            models.build("small-cnn", len(data.classes), seed=runtime.seed),
-            alpha,
-            distillers.build("soft-targets"),
-        )
-        for alpha in ALPHAS
-    ]
+    cohort = cohorts.students(len(data.classes), ALPHAS, seed=runtime.seed)
     *_, last = fit(cohort, data, recipe, runtime=runtime, teacher=teacher)
     return [metrics["val/accuracy"] for metrics in last.metrics]
 

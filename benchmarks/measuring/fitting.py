@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from measuring import cohorts
 from measuring.pairs import runtime_config
 from measuring.sample import read, shrink
 from measuring.worker import Job, Orders, Reply
 
-from kdflow import distillers, models
+from kdflow import models
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE
 from kdflow.data import Dataset
 from kdflow.data.batches import steps_per_epoch
@@ -80,12 +81,7 @@ def _training(
             runtime=runtime,
             on_step=on_step,
         )
-    cohort = [
-        Member(
-            f"{number}: {alpha:g}", models.build("small-cnn", classes, seed=0), alpha, distillers.build("soft-targets")
-        )
-        for number, alpha in enumerate(job.alphas)
-    ]
+    cohort = cohorts.students(classes, job.alphas, seed=0)
     recipe = replace(STUDENT_RECIPE, epochs=epochs)
     known = Frozen(teacher) if min(job.alphas) < 1 else None
     return fit(cohort, data, recipe, runtime=runtime, teacher=known, on_step=on_step)

@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from measuring import cohorts
 from measuring.sample import shrink
 from measuring.stats import t_interval
 
-from kdflow import distillers, models
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
 from kdflow.data import Dataset, load
 from kdflow.device.runtime import resolve
@@ -106,20 +106,12 @@ def _measure_seed(
 
     @cache
     def teacher(arm: str) -> Member:
-        member = Member("teacher", models.build("alexnet", len(data.classes), seed=seed))
+        member = cohorts.teacher(len(data.classes), seed=seed)
         recipe = replace(TEACHER_RECIPE, epochs=settings.teacher_epochs)
         return _trained([member], data, recipe, settings, seed, arm, None, say)[0]
 
     def students(arm: str) -> list[Member]:
-        cohort = [
-            Member(
-                f"alpha = {alpha:g}",
-                models.build("small-cnn", len(data.classes), seed=seed),
-                alpha,
-                distillers.build("soft-targets"),
-            )
-            for alpha in ALPHAS
-        ]
+        cohort = cohorts.students(len(data.classes), ALPHAS, seed=seed)
         recipe = replace(STUDENT_RECIPE, epochs=settings.epochs)
         # A copy: a trained model stays as it was.
         frozen = Frozen(copy.deepcopy(teacher("fast").model))
