@@ -33,7 +33,7 @@ from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import data_tags, reopen
 from kdflow.tracking.store_runs import StoreRuns
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
-from kdflow.training.identity import signature
+from kdflow.training.identity import SCHEMA, signature
 
 Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
 LAST_WORDS = 5.0
@@ -90,8 +90,9 @@ class Session(Generic[Config]):
             config: Of the run.
             teacher: The signature of the one that teaches, where one does.
         """
-        precision = str(self.runtime.settled["precision"])
-        return signature(config, data=data_tags(self.data), precision=precision, teacher=teacher)
+        # What goes on with other arithmetic, and says so, is the same run all the same.
+        precision = self.journal.started["precision"] if self.journal else self.runtime.settled["precision"]
+        return signature(config, data=data_tags(self.data), precision=str(precision), teacher=teacher)
 
     @contextmanager
     def begun(self, known_by: str, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
@@ -107,6 +108,8 @@ class Session(Generic[Config]):
             "teacher": teacher.run_id if teacher else "",
             "data": data_tags(self.data),
             "computing": computing(self.runtime),
+            "precision": self.runtime.settled["precision"],
+            "identity": SCHEMA,
         }
         if self.journal is None:
             _tell_stopped_attempts(self.kind, known_by, self.config.keeping)
@@ -202,6 +205,7 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
     around = Surroundings.found(texts(config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
+        _require_same_identity(journal)
         require_same_options(journal, config)
         config = replace(config, runtime=same_threads(journal, config.runtime))
         journal.require_unused()
@@ -228,6 +232,15 @@ def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Confi
         require_same_data(journal, data)
         tell_differences(journal, runtime)
     return Session(kind, config, data, runtime, journal, around)
+
+
+def _require_same_identity(journal: Journal) -> None:
+    """Runs of a command that goes on are found by signatures as they were made when it began."""
+    if journal.started.get("identity") != SCHEMA:
+        raise KdflowError(
+            f"--resume {journal.id}: it was begun by a version of kdflow that computes otherwise: go on with that "
+            "version, or begin a new run"
+        )
 
 
 def require_tracking(around: Surroundings, journal: Journal | None = None, otherwise: str = OFFLINE) -> None:

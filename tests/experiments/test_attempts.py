@@ -11,11 +11,11 @@ from kdflow.common.errors import KdflowError
 from kdflow.config import Recipe, StudentConfig
 from kdflow.experiments import study
 from kdflow.experiments.session import prepare
-from kdflow.experiments.study import run_student
+from kdflow.experiments.study import run_student, run_study
 from kdflow.experiments.training_runs import run_cohort
 from kdflow.journal.journal import Journal
 from kdflow.tracking.run import Run
-from tests.experiments.conftest import student_config
+from tests.experiments.conftest import student_config, study_config
 from tests.interruptions import SMALL, after_epoch, interrupted
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -100,6 +100,32 @@ def test_the_same_command_after_a_stop_says_what_would_go_on_and_begins_anew(cap
     assert not journals()[0].finished
     run_student(student_config(**OFFLINE, resume=stopped.key))
     assert all(journal.finished for journal in journals())
+
+
+def test_a_study_that_goes_on_with_other_arithmetic_goes_on_with_its_runs(monkeypatch, capsys):
+    config = study_config(alphas=(1.0,), student_batch_size=16, teacher_epochs=2, precision="auto", offline=True)
+    for has_bf16 in (False, True):
+        monkeypatch.setattr("kdflow.device.runtime._has_bf16", lambda device, has=has_bf16: has)
+        if not has_bf16:
+            interrupted(lambda: run_study(config), after_epoch(2))
+    (stopped,) = journals()
+    run_study(replace(config, keeping=replace(config.keeping, resume=stopped.key)))
+    (journal,) = journals()
+    assert "going on with arithmetic bfloat16 (was float32)" in capsys.readouterr().out
+    names = [entry["name"] for entry in journal.entries if entry["kind"] == "create"]
+    assert len(names) == len(set(names)) == 4, "a study, a teacher, a student, a comparison"
+    assert journal.finished
+
+
+def test_a_command_of_a_version_that_computes_otherwise_is_refused_in_one_line():
+    interrupted(lambda: run_student(student_config(**OFFLINE)), after_epoch(1))
+    (stopped,) = journals()
+    stopped.started["identity"] = 0
+    stopped.keep_started()
+    with pytest.raises(
+        KdflowError, match=r"^--resume \S+: it was begun by a version of kdflow that computes otherwise"
+    ):
+        run_student(student_config(**OFFLINE, resume=stopped.key))
 
 
 def test_two_processes_that_begin_the_same_command_have_an_attempt_each(tmp_path):
