@@ -42,6 +42,10 @@ def whole(client, data, tmp_path_factory):
     return trained.run_id, fault.moments
 
 
+BEFORE_ANYTHING = 1
+"""The moment at which the folder of a command gets its first file: without it there is nothing to go on with."""
+
+
 def sweep(client, whole, folder: Path, moments: range, strike: Callable | None) -> int:
     """Interrupts a student at each of these moments and goes on; gives how often."""
     from kdflow.experiments.study import run_student
@@ -49,9 +53,12 @@ def sweep(client, whole, folder: Path, moments: range, strike: Callable | None) 
     for moment in moments:
         config = {**SMALL, "runs_dir": str(folder / str(moment))}
         interrupted(lambda config=config: run_student(student_config(**config)), at_moment(moment), strike)
-        run_id = kept_run(folder / str(moment))
-        resumed = run_student(student_config(**config, resume=run_id))
-        assert run_id in (resumed.run_id, kept_run_key(folder / str(moment))), f"another run, after moment {moment}"
+        if moment == BEFORE_ANYTHING:
+            resumed = run_student(student_config(**config))
+        else:
+            run_id = kept_run(folder / str(moment))
+            resumed = run_student(student_config(**config, resume=run_id))
+            assert run_id in (resumed.run_id, kept_run_key(folder / str(moment))), f"another run, after moment {moment}"
         require_equal(client, resumed.run_id, whole[0])
     return len(moments)
 
@@ -70,7 +77,7 @@ def test_a_student_can_be_killed_before_each_thing_that_it_writes_or_tells(clien
 def test_a_signal_at_any_moment_ends_the_run_killed_and_it_goes_on(
     whole, tmp_path, signals, client, signum, record_property
 ):
-    moments = range(2 + (signum == signal.SIGINT), whole[1], 4)
+    moments = range(3 + (signum == signal.SIGINT), whole[1], 4)
     record_property("faults", sweep(client, whole, tmp_path, moments, lambda: signal.raise_signal(signum)))
 
 
