@@ -8,6 +8,7 @@ where it stopped.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,29 +26,19 @@ from kdflow.common.errors import KdflowError
 @click.option("--threads", default=0, show_default=True, help="CPU threads; 0 leaves the choice to kdflow.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("accuracy.json"), show_default=True)
-def main(
-    dataset: str,
-    data_dir: str,
-    seeds: str,
-    teacher_epochs: int,
-    epochs: int,
-    images: int,
-    threads: int,
-    device: str,
-    out: Path,
-) -> None:
+def main(seeds: str, data_dir: str, out: Path, **options: Any) -> None:
     """Prints a markdown table, one row a model."""
     process.prepare()
     # Only now torch, which reads the environment.
     from measuring import pairs
 
-    settings = pairs.Settings(dataset, images, teacher_epochs, epochs, device, threads)
-    chosen = [int(seed) for seed in seeds.split(",")]
+    settings, chosen = pairs.Settings(**options), [int(seed) for seed in seeds.split(",")]
     try:
         results = pairs.measure(settings, chosen, out, data_dir=data_dir, say=lambda line: click.echo(line, err=True))
     except (ValueError, KdflowError) as error:
         raise click.ClickException(str(error)) from None
-    print(f"\n{dataset}: accuracies in %, means over seeds; difference: fast minus fp32, 95 % t-interval over seeds.\n")
+    what = "accuracies in %, means over seeds; difference: fast minus fp32, 95 % t-interval over seeds."
+    print(f"\n{settings.dataset}: {what}\n")
     print(pairs.table(results))
 
 

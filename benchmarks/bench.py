@@ -23,7 +23,7 @@ from sections import epochs, floor, growth, startup, study, tracking
 
 from kdflow.common.errors import KdflowError
 from kdflow.config import STUDENT_RECIPE, DataConfig
-from kdflow.data import Dataset, load
+from kdflow.data import load
 
 SECTIONS = {
     "epochs": epochs.against_others,
@@ -47,13 +47,9 @@ TORCHDISTILL = Path(".venv-torchdistill/bin/python")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--sections", default="", help=f"Some of {','.join(SECTIONS)}.")
 @click.option("--steps", default=0, help="Steps of an epoch, of 128 images; default 30, 351 on CUDA, 5 with --quick.")
-@click.option("--rounds", default=0, help="Turns of each program; 5 by default.")
-@click.option("--tutorial-threads", default=0, help="CPU threads of the others; 0 is torch's choice.")
+@click.option("--rounds", default=5, show_default=True, help="Turns of each program.")
 @click.option("--quick", is_flag=True, help="Smaller; without torchdistill, floor and growth.")
-@click.option("--full-study", is_flag=True, help="Run the whole study once, too.")
-@click.option(
-    "--torchdistill", type=click.Path(path_type=Path), default=TORCHDISTILL, help="Python of its environment."
-)
+@click.option("--torchdistill", type=click.Path(path_type=Path), default=TORCHDISTILL, help="Its own Python.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), show_default=True)
 def main(**options: Any) -> None:
     """Prints markdown tables and writes their figures as JSON."""
@@ -74,19 +70,18 @@ def main(**options: Any) -> None:
     sys.exit(any(section.failed for section in found.values()))
 
 
-def _sections(options: dict[str, Any]) -> list[str]:
-    chosen = options["sections"].split(",") if options["sections"] else []
+def _sections(options: dict[str, Any]) -> tuple[str, ...]:
+    chosen = tuple(filter(None, options["sections"].split(",")))
     for name in chosen:
         if name not in SECTIONS:
             raise click.BadParameter(f"--sections: there is no {name!r}: choose from {', '.join(SECTIONS)}")
-    default = ON_CUDA if options["device"] == "cuda" else QUICKLY if options["quick"] else BY_DEFAULT
-    return [*(chosen or default), *(["full-study"] if options["full_study"] else [])]
+    return chosen or (ON_CUDA if options["device"] == "cuda" else QUICKLY if options["quick"] else BY_DEFAULT)
 
 
 def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, Any]]:
     """Reads the data set once, and writes what the programs will read."""
-    cuda, quick = options["device"] == "cuda", options["quick"]
-    steps = options["steps"] or (351 if cuda else 5 if quick else 30)
+    device, quick = options["device"], options["quick"]
+    steps = options["steps"] or (351 if device == "cuda" else 5 if quick else 30)
     dataset = str(Path(options["dataset"]).resolve()) if Path(options["dataset"]).is_dir() else options["dataset"]
     data_dir = str(Path(options["data_dir"]).resolve())
     # No program finds what an earlier run has kept.
@@ -97,7 +92,10 @@ def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, An
     part = sample.shrink(data, steps * STUDENT_RECIPE.batch_size)
     sample.write(part, folder / "sample.npz")
     sample.write(data, folder / "whole.npz")
-    torchdistill = _environment(options["torchdistill"], quick=quick)
+    python = options["torchdistill"]
+    missing = ["torchdistill is left out by --quick."] if quick else []
+    if not quick and not python.exists():
+        missing = [f"torchdistill is left out: {python} is not there; `make bench` sets it up."]
     bench = Bench(
         folder=folder,
         sample=folder / "sample.npz",
@@ -106,32 +104,23 @@ def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, An
         data_dir=data_dir,
         train=len(part.train),
         load_seconds=load_seconds,
-        device=options["device"],
-        rounds=options["rounds"] or 5,
-        tutorial_threads=options["tutorial_threads"],
+        device=device,
+        rounds=options["rounds"],
         quick=quick,
-        torchdistill=torchdistill,
+        torchdistill=None if missing else python.absolute(),  # unresolved: a link is an environment
+        missing=missing,
         say=lambda line: click.echo(f"  {line}", err=True),
     )
-    chosen = ("device", "sections", "steps", "rounds", "tutorial_threads", "quick", "full_study")
     return bench, {
         **machine.describe(),
         "dataset": data.name,
-        "images": {"whole": _sizes(data), "sample": _sizes(part)},
+        "images": {
+            kind: {name: len(getattr(images, name)) for name in sample.SPLITS}
+            for kind, images in {"whole": data, "sample": part}.items()
+        },
         "rounds": bench.rounds,
-        "arguments": {name: options[name] for name in chosen},
+        "arguments": {name: options[name] for name in ("device", "sections", "steps", "quick")},
     }
-
-
-def _sizes(data: Dataset) -> dict[str, int]:
-    return {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
-
-
-def _environment(python: Path, *, quick: bool) -> Path | str:
-    if quick:
-        return "left out by --quick"
-    # Not resolved: an environment's python is a link.
-    return python.absolute() if python.exists() else f"{python} is not there; `make bench` sets it up"
 
 
 def _measured(bench: Bench, name: str) -> report.Section:

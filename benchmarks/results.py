@@ -1,12 +1,13 @@
-"""The README's results: a study for each seed, then mean and deviation over the seeds, differences paired by seed.
+"""The table of docs/results.md: a study for each seed; mean and deviation over seeds, differences paired by seed.
 
-python benchmarks/results.py --dataset ../shared/images --seeds 0,1,2      # trains what the store lacks, then the table
+python benchmarks/results.py --dataset images --seeds 0,1,2      # trains what the store lacks, then the table
 """
 
-import statistics
 from collections import defaultdict
 
 import click
+from measuring.report import table
+from measuring.stats import mean_and_deviation
 
 from kdflow.analysis import selection
 from kdflow.analysis.comparison import Comparison, Row
@@ -15,6 +16,9 @@ from kdflow.config.option import show
 from kdflow.experiments.study import run_study
 from kdflow.tracking.store_runs import StoreRuns
 from kdflow.training.identity import params
+
+BASELINE = "alpha = 1"
+FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy")
 
 
 @click.command()
@@ -35,16 +39,14 @@ def main(dataset: str, seeds: str, temperatures: str, threads: str) -> None:
                 raise click.ClickException(f"two runs are {row.label} with seed {row.seed}: compare them by hand")
             by_label[row.label][row.seed] = row
     print(f"\n{len(studies)} seeds: mean, standard deviation over seeds in brackets; accuracies in %.\n")
-    print("| run | train | validation | test | test, minus alpha = 1 (paired by seed) |\n|---|---|---|---|---|")
-    for label, rows in by_label.items():
-        cells = [_spread([getattr(row, name) for row in rows.values()]) for name in FIGURES]
-        baseline = by_label.get("alpha = 1", {})
-        gains = [row.test_accuracy - baseline[seed].test_accuracy for seed, row in rows.items() if seed in baseline]
-        distilled = label not in ("teacher", "alpha = 1")
-        print(f"| {label} | {' | '.join(cells)} | {_spread(gains, sign='+') if distilled else ''} |")
-
-
-FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy")
+    rows = []
+    for label, by_seed in by_label.items():
+        cells = [mean_and_deviation([getattr(row, name) for row in by_seed.values()]) for name in FIGURES]
+        baseline = by_label.get(BASELINE, {})
+        gains = [row.test_accuracy - baseline[seed].test_accuracy for seed, row in by_seed.items() if seed in baseline]
+        distilled = gains and label not in ("teacher", BASELINE)
+        rows.append([label, *cells, mean_and_deviation(gains, sign="+") if distilled else ""])
+    print(table(["run", "train", "validation", "test", f"test, minus {BASELINE} (paired by seed)"], rows))
 
 
 def _finished_study(config: StudyConfig) -> Comparison | None:
@@ -56,11 +58,6 @@ def _finished_study(config: StudyConfig) -> Comparison | None:
             children = [run for run in StoreRuns().runs("teacher") if run.tags.get("kdflow.study_id") == study.run_id]
             return selection.find(CompareConfig(teacher=children[0].run_id), StoreRuns())
     return None
-
-
-def _spread(fractions: list[float], *, sign: str = "") -> str:
-    mean = f"{100 * statistics.mean(fractions):{sign}.2f}"
-    return f"{mean} ({100 * statistics.stdev(fractions):.2f})" if len(fractions) > 1 else mean
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ from measuring.worker import serve
 
 def rounds(orders):
     print("a library that talks")
-    return {job.name: (lambda job=job: {"images": job.images, "alphas": job.alphas}) for job in orders.jobs}
+    return {job.name: (lambda job=job: {"students": len(job.alphas), "alphas": job.alphas}) for job in orders.jobs}
 
 serve(rounds)
 """
@@ -108,11 +108,11 @@ def test_a_worker_answers_each_round_and_ends(tmp_path: Path) -> None:
     from measuring.worker import Job, Orders, Worker
 
     (tmp_path / "trivial.py").write_text(TRIVIAL)
-    orders = Orders(tmp_path / "sample.npz", "cpu", (Job("one", images=3), Job("two", alphas=(1.0, 0.5))))
+    orders = Orders(tmp_path / "sample.npz", "cpu", (Job("one"), Job("two", alphas=(1.0, 0.5))))
     with Worker(str(tmp_path / "trivial"), orders) as worker:
         assert worker.wait_ready().about["ready"]
         replies = [worker.round(job) for job in ("two", "one", "two")]
-    assert [(reply["job"], reply["images"]) for reply in replies] == [("two", 0), ("one", 3), ("two", 0)]
+    assert [(reply["job"], reply["students"]) for reply in replies] == [("two", 2), ("one", 0), ("two", 2)]
     assert replies[0]["alphas"] == [1.0, 0.5]
     assert all(0 <= reply["seconds"] < 1 and reply["peak_rss_mib"] > 1 for reply in replies)
 

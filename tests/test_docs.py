@@ -52,3 +52,16 @@ def test_every_option_that_is_named_is_one(page: Path) -> None:
 
 def test_the_readme_can_be_read_in_five_minutes() -> None:
     assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 160
+
+
+@every_page
+def test_every_test_that_is_named_is_there(page: Path) -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8")):
+        tests = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^ *def {name}\(", tests, re.MULTILINE), f"{path}::{name}"
+
+
+def test_every_promise_names_a_test() -> None:
+    promised, _, _ = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").partition("## Not promised")
+    for promise in promised.split("\n- ")[1:]:
+        assert re.search(r"^  - `tests/[\w/]+\.py::\w+`", promise, re.MULTILINE), promise

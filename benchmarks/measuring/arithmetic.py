@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from measuring import cohorts
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdflow import models
 from kdflow.models.cost import parameters
 
 # A good kernel does these while it does what comes before them.
@@ -28,9 +28,6 @@ class Work:
     flops: int
     bytes: int
 
-    def __add__(self, other: "Work") -> "Work":
-        return Work(self.flops + other.flops, self.bytes + other.bytes)
-
     def floor_seconds(self, flops_per_second: float, bytes_per_second: float) -> float:
         """No step is faster: all arithmetic at its peak, and all traffic at its peak meanwhile."""
         return max(self.flops / flops_per_second, self.bytes / bytes_per_second)
@@ -46,44 +43,28 @@ def step_work(alphas: Sequence[float], *, classes: int, batch_size: int, bytes_e
         bytes_each: Of one number of an activation: 2 in bf16, 4 in fp32.
     """
     images = torch.zeros(batch_size, 3, 32, 32)
-    teacher = models.build("alexnet", classes, seed=0)
+    teacher = cohorts.teacher(classes, seed=0).model
     if not alphas:
-        return _training(teacher, images, bytes_each)
-    one = _training(models.build("small-cnn", classes, seed=0), images, bytes_each)
-    students = Work(len(alphas) * one.flops, len(alphas) * one.bytes)
-    return students + _forward(teacher.eval(), images, bytes_each) if min(alphas) < 1 else students
+        return _work(teacher, images, bytes_each)
+    works = [_work(one.model, images, bytes_each) for one in cohorts.students(classes, alphas, seed=0)]
+    if min(alphas) < 1:
+        works.append(_work(teacher.eval(), images, bytes_each))
+    return Work(sum(work.flops for work in works), sum(work.bytes for work in works))
 
 
-def _training(model: nn.Module, images: Tensor, bytes_each: int) -> Work:
-    with FlopCounterMode(display=False) as counter, _Traffic(model) as traffic:
-        model(images).sum().backward()
+def _work(model: nn.Module, images: Tensor, bytes_each: int) -> Work:
+    """Of a training step, or of a forward pass in eval mode."""
+    sizes: list[tuple[int, int]] = []
+    for layer in model.modules():
+        if not list(layer.children()) and not isinstance(layer, FUSED):
+            layer.register_forward_hook(lambda _, args, output: sizes.append((args[0].numel(), output.numel())))
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(model.training):
+        logits = model(images)
+        if model.training:
+            logits.sum().backward()
+    inputs, outputs = map(sum, zip(*sizes, strict=True))
+    if not model.training:
+        return Work(counter.get_total_flops(), (inputs + outputs + parameters(model)) * bytes_each)
     # Backward reads an output's gradient and the kept input, and writes the input's gradient.
-    numbers = (traffic.inputs + traffic.outputs) + (traffic.outputs + 2 * traffic.inputs)
+    numbers = (inputs + outputs) + (outputs + 2 * inputs)
     return Work(counter.get_total_flops(), numbers * bytes_each + parameters(model) * OPTIMISER_BYTES)
-
-
-@torch.no_grad()
-def _forward(model: nn.Module, images: Tensor, bytes_each: int) -> Work:
-    with FlopCounterMode(display=False) as counter, _Traffic(model) as traffic:
-        model(images)
-    return Work(counter.get_total_flops(), (traffic.inputs + traffic.outputs + parameters(model)) * bytes_each)
-
-
-class _Traffic:
-    """Counts what every layer, other than the fused ones, reads and writes in a forward pass."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.inputs = self.outputs = 0
-        layers = [one for one in model.modules() if not list(one.children()) and not isinstance(one, FUSED)]
-        self._hooks = [layer.register_forward_hook(self._count) for layer in layers]
-
-    def __enter__(self) -> "_Traffic":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def _count(self, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        self.inputs += args[0].numel()
-        self.outputs += output.numel()

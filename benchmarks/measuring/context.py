@@ -1,33 +1,25 @@
 """What all sections of a benchmark share: the sample, the options, and the epochs that several tables are made of."""
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from measuring.worker import Job, Lane, Orders, Reply, Worker, WorkerFailed, interleave
+from measuring.worker import Job, Orders, Reply, Worker, WorkerFailed, interleave
 
 FULL = {"train": 45_000, "val": 5_000, "test": 10_000}  # images of the whole CIFAR-10
 TEACHER_EPOCHS, STUDENT_EPOCHS = 20, 10
 
 TEACHER = Job("teacher")
-LARGE_TEACHER = Job("teacher 64-192-384-256-256", widths=(64, 192, 384, 256, 256))
 LABELS = Job("student, alpha = 1", alphas=(1.0,))
 DISTILLED = Job("student, alpha = 0.5", alphas=(0.5,))
 TAUGHT = Job("student, alpha = 0", alphas=(0.0,))
 THREE = Job("three students", alphas=(1.0, 0.0, 0.5))
-ONE_BY_ONE = (LABELS, TAUGHT, DISTILLED)
 # A teacher's logits are kept: one more student, later, reads them.
-LATER = Job("student, alpha = 0.5, logits kept", alphas=(0.5,), epochs=1, kept=True)
+LATER = Job("student, alpha = 0.5, logits kept", alphas=(0.5,), kept=True)
 
-
-def cohort(students: int) -> Job:
-    """So many students in one pass, alphas by turns; the first is distilled, so that all sizes have a teacher."""
-    known = {1: DISTILLED, 3: THREE}
-    alphas = tuple((0.5, 1.0, 0.0)[number % 3] for number in range(students))
-    return known.get(students, Job(f"{students} students", alphas=alphas))
+Replies = dict[str, dict[str, list[Reply]]]  # worker -> job -> one a round
 
 
 @dataclass(frozen=True)
@@ -44,9 +36,9 @@ class Bench:
         load_seconds: What reading the data set took.
         device: cpu or cuda.
         rounds: Of each interleaved measurement.
-        tutorial_threads: Of the tutorial and torchdistill; 0 leaves the choice to torch.
         quick: Whether less will do.
-        torchdistill: Python of its environment, or why it is left out.
+        torchdistill: Python of its environment; None leaves it out.
+        missing: Why torchdistill is not in the tables, where it is not.
         say: Shows how far it is.
     """
 
@@ -59,102 +51,60 @@ class Bench:
     load_seconds: float
     device: str
     rounds: int
-    tutorial_threads: int
     quick: bool
-    torchdistill: Path | str
+    torchdistill: Path | None
+    missing: list[str]
     say: Callable[[str], None]
 
     @property
-    def cohorts(self) -> tuple[int, ...]:
-        return (1, 3, 6) if self.quick else (1, 2, 3, 6, 12)
+    def many(self) -> Job:
+        """A large cohort, alphas by turns."""
+        students = 6 if self.quick else 12
+        return Job(f"{students} students", alphas=(0.5, 1.0, 0.0) * (students // 3))
 
-    def orders(self, *jobs: Job, sample: Path | None = None) -> Orders:
-        return Orders(sample or self.sample, self.device, jobs)
+    def worker(self, program: str, *jobs: Job, threads: int = 0) -> Worker:
+        """A process of one of the programs, on the sample."""
+        return Worker(program, Orders(self.sample, self.device, jobs, threads))
 
-    def run(self, workers: Mapping[str, Worker], lanes: Mapping[str, Lane]) -> dict[str, list[Reply]]:
-        """All lanes in turn, as often as there are rounds, once all workers are ready."""
-        for name, worker in workers.items():
-            self.say(f"starting {name}")
-            worker.wait_ready()
-        return interleave(lanes, self.rounds, say=self.say)
+    def measure(self, workers: Mapping[str, Worker]) -> Replies:
+        """All jobs of all workers in turn, as often as there are rounds, once all are ready; then the workers end."""
+        ready: dict[str, Worker] = {}
+        with ExitStack() as started:
+            for name, worker in workers.items():
+                self.say(f"starting {name}")
+                try:
+                    ready[name] = started.enter_context(worker).wait_ready()
+                except WorkerFailed as failure:
+                    if name != "torchdistill":
+                        raise
+                    # Which is not ours; the tables are worth having without it.
+                    self.missing.append(f"torchdistill is not in the table: {failure}")
+            lanes = {
+                (name, job.name): (worker, job.name) for name, worker in ready.items() for job in worker.orders.jobs
+            }
+            flat = interleave(lanes, self.rounds, say=self.say)
+        replies: Replies = {name: {} for name in ready}
+        for (name, job), answers in flat.items():
+            replies[name][job] = answers
+        return replies
 
     @cached_property
-    def epochs(self) -> "Epochs":
-        """An epoch of every job by every program, interleaved."""
-        return _measure_epochs(self)
+    def epochs(self) -> Replies:
+        """An epoch of every job by every program, interleaved; a program that is missing is not in it."""
+        workers = {"tutorial": self.worker("tutorial", TEACHER, LABELS, TAUGHT, DISTILLED)}
+        if self.torchdistill:
+            orders = Orders(self.sample, self.device, (TEACHER, DISTILLED))
+            workers["torchdistill"] = Worker("boxes", orders, python=str(self.torchdistill))
+        workers["kdflow"] = self.worker("engine", TEACHER, LABELS, DISTILLED, LATER, THREE, self.many)
+        replies = self.measure(workers)
+        # One after another is what the tutorial's way of three students is.
+        each = zip(*(replies["tutorial"][job.name] for job in (LABELS, TAUGHT, DISTILLED)), strict=True)
+        replies["tutorial"][THREE.name] = [
+            {name: sum(one[name] for one in three) for name in ("seconds", "images")} for three in each
+        ]
+        return replies
 
     @cached_property
     def to_full(self) -> float:
         """How many epochs of the sample an epoch of the whole CIFAR-10 is."""
         return FULL["train"] / self.train
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """What `Bench.epochs` found.
-
-    Attributes:
-        replies: By program, then job; programs that failed are not in it.
-        failures: Why, by program.
-        runtime: What kdflow computed on, such as "cpu, bf16, 2 threads".
-        threads: Of each program.
-    """
-
-    replies: dict[str, dict[str, list[Reply]]]
-    failures: dict[str, str]
-    runtime: str
-    threads: dict[str, int]
-
-
-def programs(bench: Bench) -> dict[str, tuple[str, tuple[Job, ...]]]:
-    """Each program's file and jobs."""
-    large = (LARGE_TEACHER,) if bench.device == "cuda" else ()
-    cohorts = tuple(cohort(students) for students in bench.cohorts if students not in (1, 3))
-
-    def theirs(*jobs: Job) -> tuple[Job, ...]:
-        return tuple(replace(job, threads=bench.tutorial_threads) for job in jobs)
-
-    return {
-        "tutorial": ("tutorial", theirs(TEACHER, *large, *ONE_BY_ONE)),
-        "torchdistill": ("boxes", theirs(TEACHER, DISTILLED)),
-        "kdflow": ("engine", (TEACHER, *large, LABELS, DISTILLED, LATER, THREE, *cohorts)),
-    }
-
-
-def _measure_epochs(bench: Bench) -> Epochs:
-    failures = {"torchdistill": bench.torchdistill} if isinstance(bench.torchdistill, str) else {}
-    workers: dict[str, Worker] = {}
-    with ExitStack() as started:
-        for name, (program, jobs) in programs(bench).items():
-            if name in failures:
-                continue
-            python = str(bench.torchdistill) if name == "torchdistill" else sys.executable
-            workers[name] = started.enter_context(Worker(program, bench.orders(*jobs), python=python))
-            bench.say(f"starting {name}")
-            try:
-                workers[name].wait_ready()
-            except WorkerFailed as failure:
-                if name != "torchdistill":  # all else is ours
-                    raise
-                failures[name] = str(failure)
-                del workers[name]
-        lanes = {
-            f"{name}/{job.name}": (worker, job.name)
-            for name, worker in workers.items()
-            for job in programs(bench)[name][1]
-        }
-        flat = interleave(lanes, bench.rounds, say=bench.say)
-    replies: dict[str, dict[str, list[Reply]]] = {name: {} for name in workers}
-    for lane, answers in flat.items():
-        name, _, job = lane.partition("/")
-        replies[name][job] = answers
-    replies["tutorial"][THREE.name] = _one_after_another([replies["tutorial"][job.name] for job in ONE_BY_ONE])
-    threads = {name: worker.about["threads"] for name, worker in workers.items()}
-    return Epochs(replies, failures, workers["kdflow"].about["runtime"], threads)
-
-
-def _one_after_another(jobs: list[list[Reply]]) -> list[Reply]:
-    """What the jobs of a round add up to."""
-    return [
-        {name: sum(one[name] for one in each) for name in ("seconds", "images")} for each in zip(*jobs, strict=True)
-    ]

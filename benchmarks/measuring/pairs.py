@@ -8,14 +8,14 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 
 import torch
 from measuring import cohorts
+from measuring.report import table as markdown
 from measuring.sample import shrink
 from measuring.stats import t_interval
 
@@ -60,113 +60,85 @@ def measure(
     data = replace(shrink(load(DataConfig(dataset=settings.dataset, data_dir=data_dir)), settings.images), digest="")
     results = _read(settings, out)
     for seed in seeds:
-        _measure_seed(settings, seed, data, results, out, say)
+        trainings = _Trainings(settings, seed, data, say)
+        for arm, cohort in trainings.lacking(results.setdefault(str(seed), {})):
+            for member in cohort:
+                scores = _scores(member, data, settings)
+                results[str(seed)].setdefault(member.name, {})[arm] = scores
+                say(f"seed {seed}, {arm}, {member.name}: test {scores['final/test_accuracy']:.2%}")
+            _write(settings, results, out)
     return {str(seed): results[str(seed)] for seed in seeds}
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """Those of one seed."""
+
+    settings: Settings
+    seed: int
+    data: Dataset
+    say: Callable[[str], None]
+
+    def lacking(self, done: Mapping[str, Mapping[str, Scores]]) -> Iterator[tuple[str, list[Member]]]:
+        """An arm and what it trained, for each training of which `done` has not everything."""
+
+        def lacks(arm: str, *names: str) -> bool:
+            return any(arm not in done.get(name, {}) for name in names)
+
+        students = [f"alpha = {alpha:g}" for alpha in ALPHAS]
+        if lacks("fast", "teacher", *students) or lacks("fp32", *students):
+            (teacher,) = taught = self._teacher("fast")
+            yield "fast", taught
+            for arm in ARMS:
+                if lacks(arm, *students):
+                    cohort = cohorts.students(len(self.data.classes), ALPHAS, seed=self.seed)
+                    recipe = replace(STUDENT_RECIPE, epochs=self.settings.epochs)
+                    # A copy: a trained model stays as it was.
+                    yield arm, self._train(arm, cohort, recipe, Frozen(copy.deepcopy(teacher.model)))
+        if lacks("fp32", "teacher"):
+            yield "fp32", self._teacher("fp32")
+
+    def _teacher(self, arm: str) -> list[Member]:
+        recipe = replace(TEACHER_RECIPE, epochs=self.settings.teacher_epochs)
+        return self._train(arm, [cohorts.teacher(len(self.data.classes), seed=self.seed)], recipe)
+
+    def _train(self, arm: str, cohort: list[Member], recipe: Recipe, teacher: Frozen | None = None) -> list[Member]:
+        config = RuntimeConfig(seed=self.seed, device=self.settings.device, threads=self.settings.threads)
+        if arm == "fp32":
+            config = replace(config, precision="fp32", deterministic=True)
+        runtime, began = resolve(config), time.perf_counter()
+        for epoch in fit(cohort, self.data, recipe, runtime=runtime, teacher=teacher):
+            shown = "  ".join(f"{metrics['val/accuracy']:.2%}" for metrics in epoch.metrics)
+            where = f"seed {self.seed}, {arm} ({runtime.describe()}): epoch {epoch.number}/{recipe.epochs}"
+            self.say(f"{where}  {shown}  {time.perf_counter() - began:.0f} s")
+        return cohort
 
 
 def table(results: Results) -> str:
     """Accuracies in %, means over seeds; the difference is fast minus fp32, with a 95 % t-interval."""
-    head = "| run | seeds | " + " | ".join(
-        f"{name} fast | {name} fp32 | {name} difference" for name in ("validation", "test")
-    )
-    lines = [f"{head} |", "|---|---|" + "---|" * 6]
-    for member in members(results):
+    splits = {"val": "validation", "test": "test"}
+    columns = ["run", "seeds", *(f"{name} {what}" for name in splits.values() for what in (*ARMS, "difference"))]
+    rows = []
+    for member in (*next(iter(results.values())), POOLED):
         cells = [member, str(len(results))]
-        for name in ("val", "test"):
-            columns = [[100 * _score(one, member, arm, name) for one in results.values()] for arm in ARMS]
-            mean, half = t_interval(differences(results, member, name))
-            cells += [f"{fmean(column):.2f}" for column in columns]
-            cells.append(f"{mean:+.2f}" + (f" ± {half:.2f}" if half is not None else ""))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for split in splits:
+            fast, exact = ([100 * _accuracy(one, member, arm, split) for one in results.values()] for arm in ARMS)
+            mean, half = t_interval([one - other for one, other in zip(fast, exact, strict=True)])
+            difference = f"{mean:+.2f}" + (f" ± {half:.2f}" if half is not None else "")
+            cells += [f"{fmean(fast):.2f}", f"{fmean(exact):.2f}", difference]
+        rows.append(cells)
+    return markdown(columns, rows)
 
 
-def differences(results: Results, member: str, split: str) -> list[float]:
-    """Fast minus fp32 for each seed, in percentage points."""
-    both = ([100 * _score(one, member, arm, split) for one in results.values()] for arm in ARMS)
-    return [fast - exact for fast, exact in zip(*both, strict=True)]
-
-
-def members(results: Results) -> list[str]:
-    """Names of the rows."""
-    return [*next(iter(results.values())), POOLED]
-
-
-def _score(by_member: Mapping[str, Mapping[str, Scores]], member: str, arm: str, name: str) -> float:
+def _accuracy(by_member: Mapping[str, Mapping[str, Scores]], member: str, arm: str, split: str) -> float:
     if member != POOLED:
-        return by_member[member][arm][f"final/{name}_accuracy"]
-    students = [one for one in by_member if one != "teacher"]
-    return sum(_score(by_member, one, arm, name) for one in students) / len(students)
-
-
-def _measure_seed(
-    settings: Settings, seed: int, data: Dataset, results: Results, out: Path, say: Callable[[str], None]
-) -> None:
-    done = results.setdefault(str(seed), {})
-
-    @cache
-    def teacher(arm: str) -> Member:
-        member = cohorts.teacher(len(data.classes), seed=seed)
-        recipe = replace(TEACHER_RECIPE, epochs=settings.teacher_epochs)
-        return _trained([member], data, recipe, settings, seed, arm, None, say)[0]
-
-    def students(arm: str) -> list[Member]:
-        cohort = cohorts.students(len(data.classes), ALPHAS, seed=seed)
-        recipe = replace(STUDENT_RECIPE, epochs=settings.epochs)
-        # A copy: a trained model stays as it was.
-        frozen = Frozen(copy.deepcopy(teacher("fast").model))
-        return _trained(cohort, data, recipe, settings, seed, arm, frozen, say)
-
-    names = [f"alpha = {alpha:g}" for alpha in ALPHAS]
-    plan: list[tuple[str, list[str], Callable[[str], list[Member]]]] = [
-        ("fast", ["teacher"], lambda arm: [teacher(arm)]),
-        ("fast", names, students),
-        ("fp32", names, students),
-        ("fp32", ["teacher"], lambda arm: [teacher(arm)]),
-    ]
-    for arm, wanted, train in plan:
-        if all(arm in done.get(name, {}) for name in wanted):
-            continue
-        for member in train(arm):
-            done.setdefault(member.name, {})[arm] = _scores(member, data, settings)
-            accuracy = done[member.name][arm]["final/test_accuracy"]
-            say(f"seed {seed}, {arm}, {member.name}: test {accuracy:.2%}")
-        _write(settings, results, out)
-
-
-def _trained(
-    cohort: list[Member],
-    data: Dataset,
-    recipe: Recipe,
-    settings: Settings,
-    seed: int,
-    arm: str,
-    teacher: Frozen | None,
-    say: Callable[[str], None],
-) -> list[Member]:
-    runtime = resolve(runtime_config(arm, seed=seed, device=settings.device, threads=settings.threads))
-    began = time.perf_counter()
-    for epoch in fit(cohort, data, recipe, runtime=runtime, teacher=teacher):
-        shown = "  ".join(f"{metrics['val/accuracy']:.2%}" for metrics in epoch.metrics)
-        seconds = time.perf_counter() - began
-        say(
-            f"seed {seed}, {arm} ({runtime.describe()}): epoch {epoch.number}/{recipe.epochs}  {shown}  {seconds:.0f} s"
-        )
-    return cohort
-
-
-def runtime_config(arm: str, *, seed: int, device: str, threads: int) -> RuntimeConfig:
-    """Default settings, or the exact and slow ones: float32, deterministic."""
-    config = RuntimeConfig(seed=seed, device=device, threads=threads)
-    if arm == "fast":
-        return config
-    return replace(config, precision="fp32", deterministic=True)
+        return by_member[member][arm][f"final/{split}_accuracy"]
+    return fmean(_accuracy(by_member, one, arm, split) for one in by_member if one != "teacher")
 
 
 def _scores(member: Member, data: Dataset, settings: Settings) -> Scores:
     device = torch.device(settings.device)
-    servable = Servable(member.model, data.mean, data.std).to(device)
-    return final_scores(servable, data, device=device)
+    return final_scores(Servable(member.model, data.mean, data.std).to(device), data, device=device)
 
 
 def _read(settings: Settings, out: Path) -> Results:

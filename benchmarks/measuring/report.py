@@ -1,7 +1,7 @@
 """What a benchmark found: tables in markdown for people, the same figures in JSON for programs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,20 +49,22 @@ class Section:
         """A row of a table of (what, measured, target)."""
         judged = target.judge(value.median) if target else ""
         self.rows.append((name, value.show(form) + unit, judged))
-        self.figures[name] = {**value.to_dict(), "unit": unit.strip(), "target": judged}
+        self.figures[name] = {**vars(value), "unit": unit.strip(), "target": judged}
 
     def markdown(self) -> str:
         lines = [f"## {self.title}", ""]
         if self.rows:
-            lines += [_line(self.columns), "|" + "---|" * len(self.columns), *map(_line, self.rows), ""]
+            lines += [table(self.columns, self.rows), ""]
         return "\n".join(lines + [note + "\n" for note in self.notes])
 
 
 MEASURED = ("figure", "median (lowest..highest)", "target")
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
 
 
 def write(path: Path, facts: Mapping[str, Any], sections: Mapping[str, Section]) -> None:

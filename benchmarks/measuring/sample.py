@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def shrink(data: Dataset, images: int) -> Dataset:
     if not images:
         return data
     counts = {name: max(1, round(images / len(data.train) * len(getattr(data, name)))) for name in SPLITS}
-    splits = {name: _take(getattr(data, name), count) for name, count in counts.items()}
+    splits: dict[str, Any] = {name: _take(getattr(data, name), count) for name, count in counts.items()}
     return replace(data, **splits, digest="", split_digest="")
 
 
@@ -32,26 +33,19 @@ def _take(split: Split, count: int) -> Split:
 
 
 def write(data: Dataset, path: Path) -> None:
-    """Writes images as uint8 `[N, 32, 32, 3]`, as PIL takes them, and all that a program needs beside them."""
-    arrays = {}
+    """Writes the images and all that a program needs beside them."""
+    arrays: dict[str, Any] = {"mean": data.mean, "std": data.std, "mirrored": data.mirrored}
     for name in SPLITS:
         split = getattr(data, name)
-        arrays[f"{name}_images"] = split.images.permute(0, 2, 3, 1).contiguous().numpy()
-        arrays[f"{name}_labels"] = split.labels.numpy()
-    facts = {"mean": data.mean, "std": data.std, "classes": len(data.classes), "mirrored": data.mirrored}
-    np.savez(path, **arrays, **{name: np.array(value) for name, value in facts.items()})
+        arrays |= {f"{name}_images": split.images.numpy(), f"{name}_labels": split.labels.numpy()}
+    np.savez(path, **arrays, classes=len(data.classes))
 
 
 def read(path: Path) -> Dataset:
     """The data set that `write` wrote, under no name."""
     with np.load(path) as arrays:
-        splits = {
-            name: Split(
-                torch.from_numpy(arrays[f"{name}_images"]).permute(0, 3, 1, 2),
-                torch.from_numpy(arrays[f"{name}_labels"]),
-            )
-            for name in SPLITS
-        }
+        tensors = {name: torch.from_numpy(arrays[name]) for name in arrays if name.endswith(("_images", "_labels"))}
+        splits: dict[str, Any] = {name: Split(tensors[f"{name}_images"], tensors[f"{name}_labels"]) for name in SPLITS}
         mean, std = (tuple(arrays[name].tolist()) for name in ("mean", "std"))
         classes = tuple(map(str, range(int(arrays["classes"]))))
         mirrored = bool(arrays["mirrored"])

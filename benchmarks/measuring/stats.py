@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from scipy.stats import t as student_t
 
@@ -21,9 +21,6 @@ class Spread:
         median, low, high = map(form.format, (self.median, self.low, self.high))
         return f"{median} ({low}..{high})" if self.count > 1 else median
 
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
-
 
 def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values), len(values))
@@ -33,6 +30,12 @@ def paired_ratio(slower: Sequence[float], faster: Sequence[float]) -> Spread:
     """How many times as fast: the ratio of the medians, and the range of the ratios within each round."""
     ratios = [theirs / ours for theirs, ours in zip(slower, faster, strict=True)]
     return Spread(statistics.median(slower) / statistics.median(faster), min(ratios), max(ratios), len(ratios))
+
+
+def mean_and_deviation(fractions: Sequence[float], *, sign: str = "") -> str:
+    """In %, such as "71.58 (0.38)"; one value has no deviation."""
+    mean = f"{100 * statistics.fmean(fractions):{sign}.2f}"
+    return f"{mean} ({100 * statistics.stdev(fractions):.2f})" if len(fractions) > 1 else mean
 
 
 def t_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:

@@ -1,7 +1,8 @@
 """Both ends of a worker: a process of its own that trains one epoch of a job whenever it is told to.
 
 A worker is given the sample's file, a device and its jobs. It sets up, runs each job once to warm up, writes one line
-of JSON with `ready`, and then answers each line `round JOB` with one line of JSON. While it waits it uses no processor.
+of JSON with `ready`, and then answers each line that names a job with one line of JSON. While it waits it uses no
+processor.
 """
 
 import contextlib
@@ -10,15 +11,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from tempfile import TemporaryFile
+from typing import IO, Any, Self, TypeVar
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 
 Reply = dict[str, Any]
+Round = Callable[[], Reply]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -28,35 +31,32 @@ class Job:
     Attributes:
         name: In the commands and in the tables.
         alphas: A student for each; none: the teacher itself.
-        widths: Channels of the teacher's convolutions, if not the usual ones.
-        images: Training images; 0 takes all of the sample.
-        epochs: A round is a whole training of so many epochs, or, where 0, the next epoch of one training.
-        steps: A round ends after so many steps; 0 is never.
-        threads: CPU threads; 0 leaves the choice to the program.
-        kept: Where each round is a training anew: the teacher's logits of the round before are read.
-        exact: In float32 and deterministic.
+        kept: A round is a training anew, of one epoch, that reads the teacher's logits of the round before; otherwise
+            it is the next epoch of one training.
         scores: The model is not trained but scored on the training images.
     """
 
     name: str
     alphas: tuple[float, ...] = ()
-    widths: tuple[int, ...] = ()
-    images: int = 0
-    epochs: int = 0
-    steps: int = 0
-    threads: int = 0
     kept: bool = False
-    exact: bool = False
     scores: bool = False
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is started with."""
+    """What a worker is started with.
+
+    Attributes:
+        sample: File of the images.
+        device: cpu or cuda.
+        jobs: What it will be asked for.
+        threads: CPU threads; 0 leaves the choice to the program.
+    """
 
     sample: Path
     device: str
     jobs: tuple[Job, ...]
+    threads: int = 0
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "sample": str(self.sample)})
@@ -64,15 +64,11 @@ class Orders:
     @classmethod
     def from_json(cls, text: str) -> Self:
         given = json.loads(text)
-        jobs = tuple(Job(**{name: _tuple(value) for name, value in job.items()}) for job in given["jobs"])
-        return cls(Path(given["sample"]), given["device"], jobs)
+        jobs = tuple(Job(**{**job, "alphas": tuple(job["alphas"])}) for job in given["jobs"])
+        return cls(Path(given["sample"]), given["device"], jobs, given["threads"])
 
 
-def _tuple(value: object) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def serve(make_rounds: Callable[[Orders], Mapping[str, Callable[[], Reply]]]) -> None:
+def serve(make_rounds: Callable[[Orders], Mapping[str, Round]]) -> None:
     """The worker's end: answers until its input ends.
 
     Args:
@@ -84,9 +80,9 @@ def serve(make_rounds: Callable[[Orders], Mapping[str, Callable[[], Reply]]]) ->
     about: Reply = {}
     for run in rounds.values():
         about |= run()
-    print(json.dumps({"ready": True, **about}), file=answers)
+    print(json.dumps({"ready": True, "peak_rss_mib": peak_rss_mib(), **about}), file=answers)
     for line in sys.stdin:
-        job = line.removeprefix("round ").strip()
+        job = line.rstrip("\n")
         began = time.perf_counter()
         reply = rounds[job]()
         seconds = time.perf_counter() - began
@@ -107,7 +103,7 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """The other end. The process starts when it is first waited for, so that none sets up while another does.
+    """The other end. The process starts with the block that it is used in, and ends with it.
 
     Args:
         program: File in `programs/`, without its ending.
@@ -124,35 +120,41 @@ class Worker:
         python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.program = Path(program).name
+        self.orders = orders
+        self.about: Reply = {}
+        self._name = Path(program).name
         self._command = [python, str(BENCHMARKS / "programs" / f"{program}.py"), orders.to_json()]
         self._environment = worker_environment(environment)
-        self._log = (orders.sample.parent / f"{self.program}-{id(self)}.log").open("w+", encoding="utf-8")
-        self._process: subprocess.Popen[str] | None = None
-        self.about: Reply = {}
 
     def __enter__(self) -> Self:
+        self._log = TemporaryFile("w+", encoding="utf-8")  # closed at the process's end
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=self._environment,
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        """Ends the process: politely, then not."""
+        with self._log, self._process:
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(self._process.stdin).close()
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
     def wait_ready(self) -> Self:
-        """Starts the process, once, and waits for the end of its set-up.
+        """Waits for the end of its set-up.
 
         Raises:
             WorkerFailed: there will be none.
         """
-        if self._process is None:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-                env=self._environment,
-            )
-            self.about = self._read()
+        self.about = self.about or self._read()
         return self
 
     def round(self, job: str) -> Reply:
@@ -161,39 +163,22 @@ class Worker:
         Raises:
             WorkerFailed: the worker ended instead.
         """
-        assert self._process
-        assert self._process.stdin
-        self._process.stdin.write(f"round {job}\n")
-        self._process.stdin.flush()
+        print(job, file=self._process.stdin, flush=True)
         return self._read()
 
-    def close(self) -> None:
-        """Ends the process: politely, then not."""
-        if self._process is None:
-            self._log.close()
-            return
-        assert self._process.stdin
-        assert self._process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._log.close()
-
     def _read(self) -> Reply:
-        assert self._process
-        assert self._process.stdout
-        line = self._process.stdout.readline()
+        line = _pipe(self._process.stdout).readline()
         if not line:
             self._process.wait()
             self._log.seek(0)
             last = self._log.read().strip().splitlines()[-1:] or [f"exit code {self._process.returncode}"]
-            raise WorkerFailed(f"{self.program}: {last[0]}")
+            raise WorkerFailed(f"{self._name}: {last[0]}")
         return json.loads(line)
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream
+    return stream
 
 
 def worker_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -202,23 +187,24 @@ def worker_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(more or {})}
 
 
-Lane = tuple[Worker, str]
-
-
-def interleave(lanes: Mapping[str, Lane], rounds: int, *, say: Callable[[str], None]) -> dict[str, list[Reply]]:
+def interleave(
+    lanes: Mapping[Name, tuple[Worker, str]], rounds: int, *, say: Callable[[str], None]
+) -> dict[Name, list[Reply]]:
     """Runs all lanes in turn, so that all see the same good and bad minutes; every other round in reversed order."""
-    replies: dict[str, list[Reply]] = {name: [] for name in lanes}
+    replies: dict[Name, list[Reply]] = {name: [] for name in lanes}
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
-        for name, (worker, job) in _turned(list(lanes.items()), number):
+        for name in turn(list(lanes), number):
+            worker, job = lanes[name]
             replies[name].append(worker.round(job))
     return replies
 
 
-def _turned(lanes: Sequence[tuple[str, Lane]], number: int) -> Iterable[tuple[str, Lane]]:
-    return reversed(lanes) if number % 2 else lanes
+def turn(lanes: Sequence[Name], number: int) -> Sequence[Name]:
+    """The order of a round."""
+    return lanes[::-1] if number % 2 else lanes
 
 
-def seconds(replies: Sequence[Reply], name: str = "seconds") -> list[float]:
-    """One figure of each round."""
-    return [reply[name] for reply in replies]
+def seconds(replies: Sequence[Reply]) -> list[float]:
+    """Of each round."""
+    return [reply["seconds"] for reply in replies]

@@ -6,21 +6,21 @@ kdflow's; transforms and loaders are those of the tutorial.
 
 import itertools
 import logging
-from collections.abc import Callable
+import os
 from typing import Any
 
 import torch
+from measuring import cohorts
 from measuring.sample import read
-from measuring.worker import Job, Orders, Reply, serve
+from measuring.worker import Job, Orders, Reply, Round, serve
 from programs.tutorial import Images, T, accuracy, transforms_of
 from torchdistill.core.distillation import DistillationBox
 from torchdistill.core.training import TrainingBox
 
-from kdflow import models
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
 from kdflow.data import Dataset
 
-Box = TrainingBox | DistillationBox
+Box = Any  # of torchdistill, whose environment is its own
 LABELS = {
     "criterion": {"key": "CrossEntropyLoss", "kwargs": {"reduction": "mean"}},
     "criterion_wrapper": {
@@ -31,64 +31,49 @@ LABELS = {
         },
     },
 }
-BOTH = {
-    "student_module_path": ".",
-    "student_module_io": "output",
-    "teacher_module_path": ".",
-    "teacher_module_io": "output",
-}
+BOTH = {"student_module_path": ".", "student_module_io": "output"}
+BOTH |= {"teacher_module_path": ".", "teacher_module_io": "output"}
 
 
-def loader(dataset: str, *, sampler: type, drop_last: bool, workers: int) -> dict[str, Any]:
-    kwargs = {
-        "batch_size": STUDENT_RECIPE.batch_size,
-        "num_workers": workers,
-        "persistent_workers": True,
-        "drop_last": drop_last,
+def loader(split: str, sampler: type, *, drop_last: bool = False) -> dict[str, Any]:
+    """As the tutorial's."""
+    kwargs = {"num_workers": os.cpu_count() or 1, "persistent_workers": True, "drop_last": drop_last}
+    return {
+        "dataset_id": split,
+        "sampler": {"class_or_func": sampler},
+        "kwargs": {"batch_size": STUDENT_RECIPE.batch_size, **kwargs},
     }
-    return {"dataset_id": dataset, "sampler": {"class_or_func": sampler}, "kwargs": kwargs}
 
 
-def train_config(recipe: Recipe, criterion: dict[str, Any], *, drop_last: bool, workers: int) -> dict[str, Any]:
+def train_config(recipe: Recipe, criterion: dict[str, Any], *, drop_last: bool) -> dict[str, Any]:
+    sgd = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    sgd["nesterov"] = recipe.momentum > 0
+    terms = {"loss": {**criterion, "weight": 1.0}}
     return {
         "num_epochs": recipe.epochs,
-        "train_data_loader": loader(
-            "train", sampler=torch.utils.data.RandomSampler, drop_last=drop_last, workers=workers
-        ),
-        "val_data_loader": loader("val", sampler=torch.utils.data.SequentialSampler, drop_last=False, workers=workers),
-        "optimizer": {
-            "key": "SGD",
-            "kwargs": {
-                "lr": recipe.lr,
-                "momentum": recipe.momentum,
-                "nesterov": recipe.momentum > 0,
-                "weight_decay": recipe.weight_decay,
-            },
-            "max_grad_norm": recipe.clip_norm,
-        },
-        "criterion": {
-            "key": "WeightedSumLoss",
-            "kwargs": {"sub_terms": {"loss": {**criterion, "weight": 1.0}}},
-        },
+        "train_data_loader": loader("train", torch.utils.data.RandomSampler, drop_last=drop_last),
+        "val_data_loader": loader("val", torch.utils.data.SequentialSampler),
+        "optimizer": {"key": "SGD", "kwargs": sgd, "max_grad_norm": recipe.clip_norm},
+        "criterion": {"key": "WeightedSumLoss", "kwargs": {"sub_terms": terms}},
     }
 
 
-def box_of(job: Job, data: Dataset, device: torch.device, workers: int = 2) -> Box:
+def box_of(job: Job, data: Dataset, device: torch.device) -> Box:
     plain, augmented = transforms_of(data)
     images = {"train": Images(data.train, augmented), "val": Images(data.val, plain)}
-    sizes: dict[str, Any] = {"drop_last": len(data.train) >= STUDENT_RECIPE.batch_size, "workers": workers}
-    teacher = models.build("alexnet", len(data.classes), seed=0).to(device)
+    drop_last = len(data.train) >= STUDENT_RECIPE.batch_size
+    teacher = cohorts.teacher(len(data.classes), seed=0).model.to(device)
     if not job.alphas:
-        config = train_config(TEACHER_RECIPE, LABELS, **sizes)
+        config = train_config(TEACHER_RECIPE, LABELS, drop_last=drop_last)
         config["model"] = {"forward_proc": "forward_batch_only"}
         return TrainingBox(teacher, images, config, device, None, False, 1)
-    (alpha,) = job.alphas
-    student = models.build("small-cnn", len(data.classes), seed=0).to(device)
-    loss = {"key": "KDLoss", "kwargs": {**BOTH, "temperature": T, "alpha": alpha, "reduction": "batchmean"}}
-    config = train_config(STUDENT_RECIPE, {"criterion": loss}, **sizes)
+    (student,) = cohorts.students(len(data.classes), job.alphas, seed=0)
+    settings = {"temperature": T, "alpha": student.alpha, "reduction": "batchmean"}
+    loss = {"key": "KDLoss", "kwargs": {**BOTH, **settings}}
+    config = train_config(STUDENT_RECIPE, {"criterion": loss}, drop_last=drop_last)
     config["teacher"] = {"forward_proc": "forward_batch_only", "requires_grad": False}
     config["student"] = {"forward_proc": "forward_batch_only", "requires_grad": True}
-    return DistillationBox(teacher.eval(), student, images, config, device, None, False, 1)
+    return DistillationBox(teacher.eval(), student.model.to(device), images, config, device, None, False, 1)
 
 
 def epoch(box: Box, number: int, device: torch.device) -> None:
@@ -105,22 +90,20 @@ def epoch(box: Box, number: int, device: torch.device) -> None:
     box.post_epoch_process()
 
 
-def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
-    if orders.jobs[0].threads:
-        torch.set_num_threads(orders.jobs[0].threads)
+def rounds(orders: Orders) -> dict[str, Round]:
     device, data = torch.device(orders.device), read(orders.sample)
-    return {job.name: _round(box_of(job, data, device), device) for job in orders.jobs}
 
+    def epochs(job: Job) -> Round:
+        box, numbers = box_of(job, data, device), itertools.count()
 
-def _round(box: Box, device: torch.device) -> Callable[[], Reply]:
-    numbers = itertools.count()
-    images = len(box.train_data_loader) * STUDENT_RECIPE.batch_size
+        def run() -> Reply:
+            epoch(box, next(numbers), device)
+            images = len(box.train_data_loader) * STUDENT_RECIPE.batch_size
+            return {"images": images, "threads": torch.get_num_threads()}
 
-    def run() -> Reply:
-        epoch(box, next(numbers), device)
-        return {"images": images, "threads": torch.get_num_threads()}
+        return run
 
-    return run
+    return {job.name: epochs(job) for job in orders.jobs}
 
 
 if __name__ == "__main__":

@@ -1,52 +1,42 @@
-"""The worker that logs what an epoch of a cohort of three gave, to the store that MLFLOW_TRACKING_URI names."""
+"""The worker that logs what an epoch of a cohort gave, to the store that MLFLOW_TRACKING_URI names."""
 
 import itertools
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from measuring.worker import Orders, Reply, serve
+from measuring.worker import Job, Orders, Reply, Round, serve
 
 from kdflow.common import process
 
-if TYPE_CHECKING:
-    from kdflow.tracking.outbox import Outbox
 
-
-def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
+def rounds(orders: Orders) -> dict[str, Round]:
+    # Only now torch, which reads what `prepare` settled.
     from measuring.fitting import one_epoch
 
     from kdflow.journal.journal import Journal
     from kdflow.tracking.outbox import Outbox
     from kdflow.tracking.run import Run
 
-    def nested(name: str) -> Run:
+    outbox = Outbox(Journal.begin(orders.sample.parent / "runs", "benchmark", {}))
+    study, numbers = Run(outbox, "benchmark", "benchmark"), itertools.count()
+
+    def student() -> Run:
+        name = f"{next(numbers)}"
         return Run(outbox, "student", name, parent=study, signature=name)
 
-    outbox = Outbox(Journal.begin(Path("runs"), "benchmark", {}))
-    study = Run(outbox, "benchmark", "benchmark")
-    return {
-        job.name: _round(
-            [nested(f"{number} {job.name}") for number in range(len(job.alphas) or 1)],
-            one_epoch(job, orders).metrics,
-            outbox,
-        )
-        for job in orders.jobs
-    }
+    def logging(job: Job) -> Round:
+        metrics, epochs = one_epoch(job, orders).metrics, itertools.count(1)
+        runs = [student() for _ in metrics]
 
+        def run() -> Reply:
+            epoch = next(epochs)
+            for one, values in zip(runs, metrics, strict=True):
+                one.metrics(values, step=epoch)
+            if outbox.in_trouble:
+                raise RuntimeError("the store was not told")
+            return {}
 
-def _round(runs: list, metrics: list[dict[str, float]], outbox: "Outbox") -> Callable[[], Reply]:
-    epochs = itertools.count(1)
+        return run
 
-    def run() -> Reply:
-        epoch = next(epochs)
-        for one, values in zip(runs, metrics, strict=True):
-            one.metrics(values, step=epoch)
-        if outbox.in_trouble:
-            raise RuntimeError("the store was not told")
-        return {"metrics": sum(map(len, metrics))}
-
-    return run
+    return {job.name: logging(job) for job in orders.jobs}
 
 
 if __name__ == "__main__":

@@ -8,25 +8,24 @@ kdflow's, so that the two differ in nothing but how they go about it.
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from measuring import cohorts
 from measuring.sample import read
-from measuring.worker import Job, Orders, Reply, serve
+from measuring.worker import Job, Orders, Reply, Round, serve
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import kdflow.data
-from kdflow import models
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, TEMPERATURE, Recipe
 from kdflow.data.base import Split
-from kdflow.models.alexnet import AlexNet
 
-T = float(TEMPERATURE.default)
-
-
+T = float(str(TEMPERATURE.default))
 Transform = Callable[[Image.Image], Tensor]
+Loader = DataLoader[Any]
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -51,11 +50,15 @@ def transforms_of(data: kdflow.data.Dataset) -> tuple[Transform, Transform]:
     return transforms.Compose(plain), transforms.Compose([transforms.RandomCrop(32, padding=4), *mirror, *plain])
 
 
-def loaders(data: kdflow.data.Dataset, device: torch.device) -> tuple[DataLoader, DataLoader]:
+def loaders(data: kdflow.data.Dataset, device: torch.device) -> tuple[Loader, Loader]:
     plain, augmented = transforms_of(data)
     train, val = Images(data.train, augmented), Images(data.val, plain)
     batch_size = STUDENT_RECIPE.batch_size
-    options = {"num_workers": os.cpu_count() or 1, "persistent_workers": True, "pin_memory": device.type == "cuda"}
+    options: dict[str, Any] = {
+        "num_workers": os.cpu_count() or 1,
+        "persistent_workers": True,
+        "pin_memory": device.type == "cuda",
+    }
     return (
         # kdflow too leaves out an incomplete last batch.
         DataLoader(train, batch_size, shuffle=True, drop_last=len(train) >= batch_size, **options),
@@ -80,12 +83,9 @@ class Training:
     def __init__(self, model: nn.Module, alpha: float, teacher: nn.Module | None, recipe: Recipe) -> None:
         self.model, self.alpha, self.recipe = model, alpha, recipe
         self.teacher = teacher if alpha < 1 else None
+        nesterov, decay = recipe.momentum > 0, recipe.weight_decay
         self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-            weight_decay=recipe.weight_decay,
+            model.parameters(), recipe.lr, recipe.momentum, weight_decay=decay, nesterov=nesterov
         )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Training:
         self.optimizer.step()
         return loss
 
-    def epoch(self, train: DataLoader, device: torch.device) -> float:
+    def epoch(self, train: Loader, device: torch.device) -> float:
         self.model.train()
         running_loss = 0.0
         for images, labels in train:
@@ -110,7 +110,7 @@ class Training:
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, val: DataLoader, device: torch.device) -> float:
+def accuracy(model: nn.Module, val: Loader, device: torch.device) -> float:
     model.eval()
     correct = total = 0
     for images, labels in val:
@@ -122,29 +122,28 @@ def accuracy(model: nn.Module, val: DataLoader, device: torch.device) -> float:
 
 def training_of(job: Job, classes: int, device: torch.device) -> Training:
     """The teacher's, or that of one student whose teacher has fresh weights."""
-    teacher = AlexNet(classes, widths=job.widths) if job.widths else models.build("alexnet", classes, seed=0)
-    teacher.to(device)
+    teacher = cohorts.teacher(classes, seed=0).model.to(device)
     if not job.alphas:
         return Training(teacher, 1.0, None, TEACHER_RECIPE)
-    (alpha,) = job.alphas
-    return Training(models.build("small-cnn", classes, seed=0).to(device), alpha, teacher.eval(), STUDENT_RECIPE)
+    (student,) = cohorts.students(classes, job.alphas, seed=0)
+    return Training(student.model.to(device), student.alpha, teacher.eval(), STUDENT_RECIPE)
 
 
-def rounds(orders: Orders) -> dict[str, Callable[[], Reply]]:
-    if orders.jobs[0].threads:
-        torch.set_num_threads(orders.jobs[0].threads)
+def rounds(orders: Orders) -> dict[str, Round]:
     device, data = torch.device(orders.device), read(orders.sample)
     train, val = loaders(data, device)
-    return {job.name: _round(training_of(job, len(data.classes), device), train, val, device) for job in orders.jobs}
 
+    def epochs(job: Job) -> Round:
+        training = training_of(job, len(data.classes), device)
 
-def _round(training: Training, train: DataLoader, val: DataLoader, device: torch.device) -> Callable[[], Reply]:
-    def run() -> Reply:
-        training.epoch(train, device)
-        accuracy(training.model, val, device)
-        return {"images": len(train) * STUDENT_RECIPE.batch_size, "threads": torch.get_num_threads()}
+        def run() -> Reply:
+            training.epoch(train, device)
+            accuracy(training.model, val, device)
+            return {"images": len(train) * STUDENT_RECIPE.batch_size, "threads": torch.get_num_threads()}
 
-    return run
+        return run
+
+    return {job.name: epochs(job) for job in orders.jobs}
 
 
 if __name__ == "__main__":

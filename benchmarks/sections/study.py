@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
 from measuring.context import FULL, STUDENT_EPOCHS, TEACHER, TEACHER_EPOCHS, THREE, Bench
 from measuring.report import MEASURED, Section, Target
 from measuring.stats import Spread, spread
-from measuring.worker import Job, Worker, seconds
+from measuring.worker import Job, seconds
 
 FORMULA = (
     "Projected: kdflow = reading the data + 20 teacher epochs + 10 epochs of three students + fixed costs + the final "
@@ -23,22 +24,14 @@ FORMULA = (
 
 def whole_study(bench: Bench) -> Section:
     """How long the study takes, and how many times as long the tutorial's way would."""
-    epochs, scale = bench.epochs.replies, bench.to_full
     fixed = spread([_fixed_costs(bench, number) for number in range(1 if bench.quick else 3)])
     scoring = _scoring(bench)
-    ours = [
-        scale * (TEACHER_EPOCHS * teacher + STUDENT_EPOCHS * three) + bench.load_seconds + fixed.median + scoring.median
-        for teacher, three in _pairs(epochs["kdflow"])
-    ]
-    theirs = [
-        scale * (TEACHER_EPOCHS * teacher + STUDENT_EPOCHS * three) for teacher, three in _pairs(epochs["tutorial"])
-    ]
+    theirs, ours = (_trainings(bench, program) for program in ("tutorial", "kdflow"))
+    ours = [training + bench.load_seconds + fixed.median + scoring.median for training in ours]
     section = Section("The whole study, tracking included", MEASURED, notes=[FORMULA])
     section.add("tutorial", spread(theirs), form="{:,.0f}", unit=" s")
     section.add("kdflow", spread(ours), form="{:,.0f}", unit=" s")
-    section.add(
-        "of it reading the data", Spread(bench.load_seconds, bench.load_seconds, bench.load_seconds, 1), unit=" s"
-    )
+    section.add("of it reading the data", spread([bench.load_seconds]), unit=" s")
     section.add("of it fixed costs", fixed, form="{:.1f}", unit=" s")
     section.add("of it final scores", scoring, form="{:.1f}", unit=" s")
     ratio = spread([them / us for them, us in zip(theirs, ours, strict=True)])
@@ -46,10 +39,24 @@ def whole_study(bench: Bench) -> Section:
     return section
 
 
-def run_study(bench: Bench, *options: str) -> tuple[float, str]:
+def full_study(bench: Bench) -> Section:
+    """The study itself, once."""
+    wall, _ = _study(bench, "--dataset", bench.dataset, "--data-dir", bench.data_dir)
+    section = Section(f"`kdflow study --dataset {Path(bench.dataset).name}`, run once", MEASURED)
+    section.add("from command to exit", spread([wall]), form="{:,.0f}", unit=" s")
+    return section
+
+
+def _trainings(bench: Bench, program: str) -> list[float]:
+    """Seconds of all epochs of a study, for each round."""
+    jobs = bench.epochs[program]
+    both = zip(seconds(jobs[TEACHER.name]), seconds(jobs[THREE.name]), strict=True)
+    return [bench.to_full * (TEACHER_EPOCHS * teacher + STUDENT_EPOCHS * three) for teacher, three in both]
+
+
+def _study(bench: Bench, *options: str) -> tuple[float, str]:
     """A real `kdflow study` in a fresh store: seconds from command to exit, and what it printed."""
-    folder = bench.folder / f"study-{time.monotonic_ns()}"
-    folder.mkdir()
+    folder = Path(mkdtemp(prefix="study-", dir=bench.folder))
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     command = [str(Path(sys.executable).with_name("kdflow")), "study", "--device", bench.device, *options]
     began = time.perf_counter()
@@ -60,21 +67,9 @@ def run_study(bench: Bench, *options: str) -> tuple[float, str]:
     return wall, done.stdout
 
 
-def full_study(bench: Bench) -> Section:
-    """The study itself, once."""
-    wall, _ = run_study(bench, "--dataset", str(bench.dataset), "--data-dir", bench.data_dir)
-    section = Section(f"`kdflow study --dataset {Path(bench.dataset).name}`, run once", MEASURED)
-    section.add("from command to exit", spread([wall]), form="{:,.0f}", unit=" s")
-    return section
-
-
-def _pairs(jobs: dict[str, list[dict[str, float]]]) -> list[tuple[float, float]]:
-    return list(zip(seconds(jobs[TEACHER.name]), seconds(jobs[THREE.name]), strict=True))
-
-
 def _fixed_costs(bench: Bench, number: int) -> float:
     bench.say(f"a study of 1 + 1 epochs, {number + 1}")
-    wall, printed = run_study(bench, "--dataset", "digits", "--teacher-epochs", "1", "--student-epochs", "1")
+    wall, printed = _study(bench, "--dataset", "digits", "--teacher-epochs", "1", "--student-epochs", "1")
     in_epochs = re.findall(r"^epoch .*?([\d.]+) s\)$", printed, flags=re.MULTILINE)
     if len(in_epochs) != 2:
         raise RuntimeError(f"expected the seconds of two epochs in: {printed}")
@@ -84,12 +79,7 @@ def _fixed_costs(bench: Bench, number: int) -> float:
 def _scoring(bench: Bench) -> Spread:
     """Seconds for the final scores of a study at full size."""
     teacher, student = Job("scoring the teacher", scores=True), Job("scoring a student", alphas=(1.0,), scores=True)
-    with Worker("engine", bench.orders(teacher, student)) as worker:
-        lanes = {job.name: (worker, job.name) for job in (teacher, student)}
-        replies = bench.run({"the final scores": worker}, lanes)
-    each = sum(FULL.values())
-    counts = {teacher.name: each + FULL["val"], student.name: 3 * each}
-    times = zip(*(seconds(replies[name]) for name in counts), strict=True)
-    return spread(
-        [sum(count * one / bench.train for count, one in zip(counts.values(), both, strict=True)) for both in times]
-    )
+    found = bench.measure({"the final scores": bench.worker("engine", teacher, student)})["the final scores"]
+    images = sum(FULL.values())
+    both = zip(seconds(found[teacher.name]), seconds(found[student.name]), strict=True)
+    return spread([((images + FULL["val"]) * one + 3 * images * other) / bench.train for one, other in both])

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,38 +14,31 @@ from pathlib import Path
 from measuring.context import TEACHER, THREE, Bench
 from measuring.report import MEASURED, Section, Target
 from measuring.stats import spread
-from measuring.worker import Worker, seconds
+from measuring.worker import Orders, Worker, seconds
 
 START_UP = 120  # seconds that a server may take
 
 
 def tracking(bench: Bench) -> Section:
-    """Seconds an epoch, and their share of an epoch of 45,000 images."""
+    """Milliseconds an epoch, and their share of an epoch of 45,000 images."""
     section = Section("Logging an epoch", MEASURED)
-    stores = {"sqlite": f"sqlite:///{bench.folder / 'log.db'}"}
+    orders = Orders(bench.sample, bench.device, (TEACHER, THREE))
     with server(bench) as address:
-        stores["server"] = address
-        with (
-            Worker("log_epochs", bench.orders(TEACHER, THREE), environment=_to(stores["sqlite"])) as sqlite,
-            Worker("log_epochs", bench.orders(TEACHER, THREE), environment=_to(stores["server"])) as served,
-        ):
-            workers = {"sqlite": sqlite, "server": served}
-            lanes = {
-                f"{job.name}, {store}": (worker, job.name)
-                for store, worker in workers.items()
-                for job in (TEACHER, THREE)
+        stores = {"sqlite": f"sqlite:///{bench.folder / 'log.db'}", "server": address}
+        found = bench.measure(
+            {
+                store: Worker("log_epochs", orders, environment={"MLFLOW_TRACKING_URI": uri})
+                for store, uri in stores.items()
             }
-            replies = bench.run({f"logging to {name}": worker for name, worker in workers.items()}, lanes)
+        )
     for job in (TEACHER, THREE):
-        epoch = bench.to_full * spread(seconds(bench.epochs.replies["kdflow"][job.name])).median
+        epoch = bench.to_full * spread(seconds(bench.epochs["kdflow"][job.name])).median
         for store in stores:
-            times = seconds(replies[f"{job.name}, {store}"])
-            section.add(
-                f"{job.name}, {store}", spread([1000 * one for one in times]), form="{:.1f}", unit=" ms an epoch"
-            )
+            times, name = seconds(found[store][job.name]), f"{job.name}, {store}"
+            section.add(name, spread([1000 * one for one in times]), form="{:.1f}", unit=" ms an epoch")
             shares = spread([100 * one / epoch for one in times])
             target = Target(2, " %", at_least=False)
-            section.add(f"{job.name}, {store}: of a full epoch", shares, form="{:.3f}", unit=" %", target=target)
+            section.add(f"{name}: of a full epoch", shares, form="{:.3f}", unit=" %", target=target)
     return section
 
 
@@ -56,24 +48,18 @@ def server(bench: Bench) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    store, artifacts = bench.folder / "server.db", bench.folder / "artifacts"
-    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += [
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        f"sqlite:///{store}",
-        "--artifacts-destination",
-        str(artifacts),
-    ]
+    address = f"http://127.0.0.1:{port}"
+    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{bench.folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(bench.folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    bench.say(f"starting an MLflow server on port {port}")
     with (bench.folder / "server.log").open("w") as log:
         # A process group of its own: the server's workers end with it.
         running = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    bench.say(f"starting an MLflow server on port {port}")
     try:
-        _wait(running, f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
+        _wait(running, address)
+        yield address
     finally:
         os.killpg(running.pid, signal.SIGTERM)
         running.wait(timeout=30)
@@ -83,12 +69,8 @@ def _wait(running: subprocess.Popen[bytes], address: str) -> None:
     until = time.monotonic() + START_UP
     while running.poll() is None and time.monotonic() < until:
         try:
-            with urllib.request.urlopen(address, timeout=2):
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except OSError:
             time.sleep(0.5)
     raise RuntimeError("the MLflow server did not start")
-
-
-def _to(store: str) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": store}
