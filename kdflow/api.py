@@ -38,8 +38,8 @@ def _with_options_of(config: AnyConfig) -> Callable[[Function], Function]:
 
 
 @_with_options_of(StudyConfig())
-def run_study(*, nested: bool = False, **given: object) -> "Comparison":
-    """Trains a teacher, then a student for each alpha in one pass, and compares them."""
+def run_study(*, nested: bool = False, **given: object) -> "Comparison | None":
+    """Trains teachers and students, a grid of seeds, alphas, distillers and temperatures, and compares them."""
     return _run("study", StudyConfig(), given, nested=nested)
 
 
@@ -67,11 +67,11 @@ def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -
     checked = configure(config, **said)
     with process.lent():
         from kdflow.device.threads import threads_as_before
-        from kdflow.experiments import study
+        from kdflow.experiments import commands, study
         from kdflow.experiments.stopped_run import options_of_stopped_run
         from kdflow.tracking.client import quieted
 
         if said.get("resume"):
             checked = options_of_stopped_run(kind, config, said)
         with quieted(), threads_as_before():
-            return getattr(study, f"run_{kind}")(checked, nested=nested)
+            return getattr(study if kind == "study" else commands, f"run_{kind}")(checked, nested=nested)

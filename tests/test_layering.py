@@ -28,6 +28,7 @@ ROOMS = [
     "tracking",
     "analysis",
     "reports",
+    "launchers",
     "experiments",
     "__init__",
     "api",
@@ -41,6 +42,7 @@ HOMES = {
     "yaml": {"config/settings_file.py"},
     "rich": {"common/console.py", "experiments/progress.py", "experiments/catalogue.py", "reports/terminal.py"},
     "matplotlib": {"reports"},
+    "ray": {"launchers/ray.py"},
     "pandas": {"analysis", "experiments/results.py"},
 }
 

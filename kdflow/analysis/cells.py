@@ -1,11 +1,13 @@
-"""The runs of a comparison as columns of short texts, the same in the terminal, in Markdown and in HTML."""
+"""The tables of a comparison as columns of short texts, the same in the terminal, in Markdown and in HTML."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 NOTHING = "-"  # a cell that does not apply, such as the alpha of the teacher
+BASELINE = "minus alpha = 1"
 NAMES = ("run", "model", "distiller", "settings")  # columns of words; all others hold numbers
 
 
@@ -15,23 +17,42 @@ def columns(runs: "DataFrame") -> dict[str, list[str]]:
     Args:
         runs: See `kdflow.analysis.comparison.Comparison`.
     """
-    gaps = (NOTHING if gap is None else f"{100 * gap:+z.2f}" for gap in runs["gap"])
-    every = {
-        "run": list(runs["role"]),
-        "model": list(runs["model"]),
-        "alpha": [_number(alpha) for alpha in runs["alpha"]],
-        "distiller": [distiller or NOTHING for distiller in runs["distiller"]],
-        "T": [_number(temperature) for temperature in runs["temperature"]],
-        **_metrics(runs),
-        "gap": list(gaps),
-        "parameters": _parameters(runs),
-        "epochs": [str(epochs) for epochs in runs["epochs"]],
-        "seed": [str(seed) for seed in runs["seed"]],
-        "settings": [settings or NOTHING for settings in runs["settings"]],
+    seeds = list(map(str, runs["seed"]))
+    measured = {**_metrics(runs), "gap": _measured(runs, "gap", _signed)}
+    return _columns(runs, measured, {"seed": seeds} if len(set(seeds)) > 1 else {})
+
+
+def arm_columns(arms: "DataFrame") -> dict[str, list[str]]:
+    """Returns the same with one cell an arm: mean and deviation over its seeds, such as "73.56 (0.35)".
+
+    Args:
+        arms: See `kdflow.analysis.arms.arms`.
+    """
+    measured = {
+        **_metrics(arms),
+        BASELINE: _measured(arms, "difference", _signed),
+        "gap": _measured(arms, "gap", _signed),
     }
-    idle = {heading for heading in ("alpha", "T", "gap", "settings") if set(every[heading]) <= {NOTHING}}
-    idle |= {heading for heading in ("distiller", "seed") if len(set(every[heading]) - {NOTHING}) < 2}
-    return {heading: cells for heading, cells in every.items() if heading not in idle}
+    counts = {"seeds": list(map(str, arms["seeds"]))}
+    if _are_unequal(arms):
+        counts["pairs"] = [str(pairs or NOTHING) for pairs in arms["pairs"]]
+    return _columns(arms, measured, counts)
+
+
+def arm_notes(arms: "DataFrame") -> list[str]:
+    """Returns what the numbers of arms are.
+
+    Args:
+        arms: See `kdflow.analysis.arms.arms`.
+    """
+    sentences = ["Means over seeds, the standard deviation in brackets."]
+    if arms["pairs"].any():
+        sentences.append(
+            f"{BASELINE}: test accuracy minus that of the alpha = 1 student of the same seed, in percentage points."
+        )
+    if _are_unequal(arms):
+        sentences.append("Where seeds are unequal, only pairs of the same seed count for it.")
+    return sentences
 
 
 def notes(runs: "DataFrame", validation: str) -> list[str]:
@@ -68,16 +89,58 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
-def _metrics(runs: "DataFrame") -> dict[str, list[str]]:
+def _columns(lines: "DataFrame", measured: dict[str, list[str]], counts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What runs and arms have in common, around what is measured of them, without columns that would say nothing."""
+    every = {
+        "run": list(lines["role"]),
+        "model": list(lines["model"]),
+        "alpha": [_number(alpha) for alpha in lines["alpha"]],
+        "distiller": [distiller or NOTHING for distiller in lines["distiller"]],
+        "T": [_number(temperature) for temperature in lines["temperature"]],
+        **measured,
+        "parameters": _parameters(lines),
+        "epochs": [str(epochs) for epochs in lines["epochs"]],
+        **counts,
+        "settings": [settings or NOTHING for settings in lines["settings"]],
+    }
+    idle = {name for name in ("alpha", "T", BASELINE, "gap", "settings") if set(every.get(name, [])) <= {NOTHING}}
+    if len(set(every["distiller"]) - {NOTHING}) < 2:
+        idle.add("distiller")
+    return {heading: cells for heading, cells in every.items() if heading not in idle}
+
+
+def _metrics(lines: "DataFrame") -> dict[str, list[str]]:
     """The final metrics that ask for a column, as declared."""
     from kdflow.evaluation.metrics import FRACTION, columns, metrics
 
-    shown = {}
-    for name, heading in columns().items():
-        write = percent if metrics[name].unit == FRACTION else "{:.4g}".format
-        cells = runs.get(name.removeprefix("final/"), [None] * len(runs))
-        shown[heading] = [NOTHING if value is None else write(value) for value in cells]
-    return shown
+    writers = {name: percent if metrics[name].unit == FRACTION else "{:.4g}".format for name in columns()}
+    return {
+        heading: _measured(lines, name.removeprefix("final/"), writers[name]) for name, heading in columns().items()
+    }
+
+
+def _measured(lines: "DataFrame", name: str, write: Callable[[float], str]) -> list[str]:
+    """What was measured of runs, or of arms the mean over seeds and, of several, the deviation."""
+    nothing = [None] * len(lines)
+    values = lines.get(f"{name}_mean", lines.get(name, nothing))
+    deviations = lines.get(f"{name}_std", nothing)
+    return [
+        NOTHING if value is None else write(value) + ("" if spread is None else f" ({write(spread).lstrip('+')})")
+        for value, spread in zip(values, deviations, strict=True)
+    ]
+
+
+def _signed(fraction: float) -> str:
+    """A fraction as a number of percentage points, never as a negative zero."""
+    return f"{100 * fraction:+z.2f}"
+
+
+def _are_unequal(arms: "DataFrame") -> bool:
+    """Whether the difference to alpha = 1 is over other seeds than the means beside it."""
+    students = arms[arms["role"] == "student"]
+    distilled = students[students["alpha"] < 1]
+    pairs = distilled["pairs"]
+    return bool(pairs.any() and (students["seeds"].nunique() > 1 or (pairs < distilled["seeds"]).any()))
 
 
 def _number(value: float | None) -> str:

@@ -1,11 +1,12 @@
 """Runs that can be compared, as tables: what `selection` finds and the reports show."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from kdflow.analysis.cells import NAMES, columns, notes
+from kdflow.analysis.arms import arms, numbered
+from kdflow.analysis.cells import NAMES, arm_columns, arm_notes, columns, notes
 from kdflow.common.html import html_table, inert
 
 if TYPE_CHECKING:
@@ -67,23 +68,26 @@ class Row:
 
 FACTS = tuple(spec.name for spec in fields(Row) if spec.name != "history")
 """Columns of the table of runs; those of further final metrics follow them."""
+DRAWN = 30
+"""How many arms figures show at the most: more curves cannot be told apart, and to read them takes long."""
 CURVES = ("run_id", "metric", "epoch", "value")
 """Columns of the table of curves."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs on one data set and split, against one teacher.
+    """Runs on one data set and split, against one teacher, or one for each seed.
 
     Attributes:
         dataset: Short name of the data set.
         data_digest: Of its images and labels.
         split_digest: Of the validation split.
-        runs: One line a run, the teacher first, if there is one, then students by falling alpha; the columns are those
-            of `Row` and the final metrics that are declared besides. What does not apply is None.
+        runs: One line a run, teachers first, by seed, then students by falling alpha, distiller, temperature and seed;
+            the columns are those of `Row` and the final metrics that are declared besides. What does not apply is None.
         curves: One line an epoch of a run and metric: run_id, metric, epoch (from 1), value.
         footnotes: Sentences on what was left out.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
+        baselines: Run id of a student to that of the alpha = 1 student of the same seed and recipe, where there is one.
     """
 
     dataset: str
@@ -93,6 +97,7 @@ class Comparison:
     curves: "DataFrame"
     footnotes: tuple[str, ...]
     validation: str = ""
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[Row], **facts: object) -> Self:
@@ -120,17 +125,52 @@ class Comparison:
         lines = self.runs[list(FACTS)].itertuples(index=False, name=None)
         return tuple(Row(**dict(zip(FACTS, line, strict=True)), history=self.history(line[0])) for line in lines)
 
+    @cached_property
+    def arms(self) -> "DataFrame":
+        """One line an arm: the runs that differ in nothing but the seed (see `kdflow.analysis.arms`)."""
+        return arms(self.runs, self.baselines)
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether there are arms of several seeds, so that means are worth more than single runs."""
+        return len(self.arms) < len(self.runs)
+
+    @property
+    def rows_by_arm(self) -> tuple[tuple[Row, ...], ...]:
+        """The runs of each arm, in the order of `arms`."""
+        found: dict[int, list[Row]] = {}
+        for number, row in zip(numbered(self.runs), self.rows, strict=True):
+            found.setdefault(number, []).append(row)
+        return tuple(map(tuple, found.values()))
+
+    @property
+    def cells(self) -> dict[str, list[str]]:
+        """The table that is shown first, as heading to cells: of the arms where they have seeds, else of the runs."""
+        return arm_columns(self.arms) if self.has_seeds else columns(self.runs)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the numbers of that table are."""
+        return [*(arm_notes(self.arms) if self.has_seeds else []), *notes(self.runs, self.validation)]
+
     def history(self, run_id: str) -> dict[str, list[float]]:
         """Metric name to its values at epochs 1, 2, ...; empty where none were kept."""
-        own = self.curves[self.curves["run_id"] == run_id]
-        return {metric: list(own.loc[own["metric"] == metric, "value"]) for metric in own["metric"].unique()}
+        return self._histories.get(run_id, {})
 
-    def only(self, run_ids: Iterable[str]) -> "Comparison":
-        """The same of some of the runs alone."""
-        chosen = self.runs[self.runs["run_id"].isin(list(run_ids))]
-        return Comparison(
-            self.dataset, self.data_digest, self.split_digest, chosen, self.curves, self.footnotes, self.validation
-        )
+    @cached_property
+    def _histories(self) -> dict[str, dict[str, list[float]]]:
+        found: dict[str, dict[str, list[float]]] = {}
+        for run_id, metric, _, value in self.curves[list(CURVES)].itertuples(index=False, name=None):
+            found.setdefault(run_id, {}).setdefault(metric, []).append(value)
+        return found
+
+    def drawn(self) -> "Comparison":
+        """The same of the arms that figures show alone: those that have curves, or the first where none has."""
+        with_curves = set(self.curves["run_id"])
+        numbers = numbered(self.runs)
+        shown = {number for number, run_id in zip(numbers, self.runs["run_id"], strict=True) if run_id in with_curves}
+        shown = shown or set(range(DRAWN))
+        return replace(self, runs=self.runs[[number in shown for number in numbers]])
 
     def to_frame(self) -> "DataFrame":
         """Returns one line per run, accuracies as fractions."""
@@ -138,5 +178,5 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        below = "<br>".join(map(inert, (*notes(self.runs, self.validation), *self.footnotes)))
-        return f"<b>Accuracy on {inert(self.dataset)}</b>\n{html_table(columns(self.runs), NAMES)}\n<p>{below}</p>"
+        below = "<br>".join(map(inert, (*self.notes, *self.footnotes)))
+        return f"<b>Accuracy on {inert(self.dataset)}</b>\n{html_table(self.cells, NAMES)}\n<p>{below}</p>"

@@ -1,6 +1,7 @@
 """What a record of a run says, as a comparison needs it: numbers, settings in one spelling, whether it can be used."""
 
 import math
+from functools import cache
 from pathlib import Path
 
 from kdflow.common.errors import UsageError
@@ -64,6 +65,11 @@ def number(record: Record, param: str) -> float:
     return float(record.params[param])
 
 
+def seed_of(record: Record) -> int:
+    """The seed of a run."""
+    return int(number(record, "seed"))
+
+
 def temperature(record: Record) -> float:
     """The temperature as it was logged; 0 where it was not."""
     return number(record, "temperature") if "temperature" in record.params else 0.0
@@ -87,6 +93,7 @@ def settings_of(record: Record, *, without: set[str]) -> tuple[tuple[str, str], 
     return tuple(sorted((name, _plain(name, value)) for name, value in settled.items() if name not in ignored))
 
 
+@cache
 def _plain(name: str, value: str) -> str:
     """One spelling for all that mean the same: `mlflow run` logs what the user typed."""
     try:

@@ -1,27 +1,19 @@
-"""From finished runs to a comparison: one data set, one split, one teacher."""
+"""From finished runs to a comparison: one data set, one split, one teacher or one for each seed."""
 
-import math
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdflow.analysis.comparison import CURVES, FACTS, Comparison
-from kdflow.analysis.records import (
-    FINAL,
-    LOSS,
-    idle,
-    is_number,
-    is_of,
-    is_softened,
-    number,
-    role,
-    settings_of,
-    temperature,
-    unusable,
-)
+from kdflow.analysis.arms import numbered
+from kdflow.analysis.comparison import CURVES, DRAWN, Comparison
+from kdflow.analysis.lines import table
+from kdflow.analysis.records import is_of, role, seed_of, unusable
+from kdflow.analysis.students import TEACHER, choose
+from kdflow.analysis.teachers import with_most_students
 from kdflow.common.errors import KdflowError, TeacherError
-from kdflow.config import CompareConfig, needs_teacher
-from kdflow.evaluation.metrics import columns, curves
+from kdflow.config import CompareConfig
+from kdflow.evaluation.metrics import curves
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
@@ -29,34 +21,22 @@ from kdflow.tracking.record import Record
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-DRAWN = 30
-"""How many runs figures show at the most: more curves cannot be told apart, and to read them takes long."""
-SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
-TABLE = (
-    "run_id",
-    "role",
-    "problem",
-    "data_digest",
-    "split_digest",
-    "teacher",
-    "alpha",
-    "temperature",
-    "started",
-    "record",
-)
+CURVES_READ = 300
+"""How many runs figures read the epochs of at the most, so many seeds of each arm."""
+TABLE = ("run_id", "role", "problem", "data_digest", "split_digest", "teacher", "record")
 
 
-def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Comparison:
+def find(config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = ()) -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
     Without a named teacher, the newest student decides on data and split, and it is their teacher with the most
-    students. Students of alpha = 1 have no teacher; those are taken that differ from a student of this teacher in the
-    loss alone: same data, split, seed and recipe.
+    students; teachers that differ in nothing but the seed count as one. Students of alpha = 1 have no teacher; those
+    are taken that differ from a student of these teachers in the loss alone: same data, split, seed and recipe.
 
     Args:
         config: What is asked for.
         runs: Where to look.
-        taught_by: Run id of the teacher, where it is known to be right, even if it is not found.
+        taught_by: Run ids of the teachers, where they are known to be right, even if they are not found.
 
     Raises:
         KdflowError: there is nothing to compare.
@@ -70,23 +50,27 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: str = "") -> Compariso
     wanted = finished[[not config.dataset or is_of(record, config.dataset) for record in finished["record"]]]
     if wanted.empty:
         raise _nothing(config.dataset, finished, runs)
-    teacher_id = taught_by or _choose_teacher(wanted, config, runs)
-    is_teacher = finished["run_id"] == teacher_id
+    teacher_ids = tuple(taught_by) or _choose_teachers(wanted, config, runs)
+    is_teacher = finished["run_id"].isin(teacher_ids)
     reference = (finished[is_teacher] if is_teacher.any() else wanted[wanted["role"] == "student"]).iloc[0]
     alike = _same_data(finished, reference)
     left_out["on other data or another split"] = int((~alike).sum())
     left_out["of another teacher"] = int((alike & (finished["role"] == "teacher") & ~is_teacher).sum())
-    students = finished[alike & (finished["role"] == "student") & ~is_teacher]
-    chosen, reasons = _choose_students(students, teacher_id)
-    lines = _lines(finished[is_teacher], chosen)
+    teachers = sorted(finished.loc[is_teacher, "record"], key=seed_of)
+    others = finished.loc[alike & (finished["role"] == "student") & ~is_teacher, "record"]
+    students = choose(others, teacher_ids, teachers)
+    lines = table(teachers, students.records)
+    read = _newest([*finished.loc[is_teacher, "run_id"], *(one.run_id for one in students.records)], lines)
+    missing = [one for one in teacher_ids if one not in set(finished["run_id"])]
     return Comparison(
         reference["record"].tags["kdflow.data"],
         reference["data_digest"],
         reference["split_digest"],
         lines,
-        _curves([*finished.loc[is_teacher, "run_id"], *chosen["run_id"]][:DRAWN], lines, finished, runs),
-        _footnotes(left_out + reasons, teacher_id if not is_teacher.any() else None, chosen, lines, runs),
+        _curves(read, [*teachers, *students.records], runs),
+        _footnotes(left_out + students.left_out, missing, students.records, lines, read, runs),
         _validation(reference["record"]),
+        students.baselines,
     )
 
 
@@ -101,10 +85,7 @@ def _table(records: list[Record]) -> "DataFrame":
             unusable(record) or "",
             record.tags.get("kdflow.data_digest"),
             record.tags.get("kdflow.split_digest"),
-            record.tags.get("kdflow.teacher_run_id"),
-            number(record, "alpha") if is_number(record.params.get("alpha")) else math.nan,
-            number(record, "temperature") if is_number(record.params.get("temperature")) else 0.0,
-            record.started,
+            record.tags.get(TEACHER),
             record,
         )
         for record in records
@@ -124,108 +105,64 @@ def _nothing(dataset: str, finished: "DataFrame", runs: Runs) -> KdflowError:
     )
 
 
-def _choose_teacher(wanted: "DataFrame", config: CompareConfig, runs: Runs) -> str | None:
+def _choose_teachers(wanted: "DataFrame", config: CompareConfig, runs: Runs) -> tuple[str, ...]:
     if config.teacher:
         named = runs.resolve_run(Journal.id_for(Path(config.keeping.runs_dir), config.teacher))
         if named not in set(wanted["run_id"]):
             raise TeacherError(f"--teacher {config.teacher}: it is not a finished kdflow teacher")
-        return named
+        return (named,)
     students = wanted[wanted["role"] == "student"]
-    seen = wanted[_same_data(wanted, (wanted if students.empty else students).iloc[0])]
-    taught = seen.loc[seen["role"] == "student", "teacher"].value_counts()
-    there = list(seen.loc[(seen["role"] == "teacher") | seen["run_id"].isin(taught.index), "run_id"])
-    gone = [run_id for run_id in dict.fromkeys(seen["teacher"].dropna()) if run_id not in there]
-    # Newest first: of equals, that is taken. One that is gone is better than one without students.
-    ranks = {one: (one in taught.index, one in there, taught.get(one, 0)) for one in there + gone}
-    return max(ranks, key=lambda run_id: ranks[run_id], default=None)
+    return with_most_students(wanted[_same_data(wanted, (wanted if students.empty else students).iloc[0])])
 
 
-def _choose_students(students: "DataFrame", teacher_id: str | None) -> "tuple[DataFrame, Counter[str]]":
-    """Those of a teacher, those of labels that differ in nothing else; of equals the newest."""
-    taught = (students["teacher"] == teacher_id) & students["teacher"].notna()
-    alone = students["teacher"].isna()
-    recipes = students["record"].map(lambda record: settings_of(record, without=LOSS))
-    fitting = taught | (alone & (recipes.isin(set(recipes[taught])) | (not taught.any())))
-    settings = students["record"].map(lambda record: settings_of(record, without=idle(record)))
-    repeated = fitting & settings.where(fitting).duplicated()
-    reasons = {
-        "of another teacher": ~(taught | alone),
-        "with alpha = 1 and another seed or recipe": alone & ~fitting,
-        "older than a run with the same settings": repeated,
-    }
-    return students[fitting & ~repeated], Counter({reason: int(which.sum()) for reason, which in reasons.items()})
+def _newest(run_ids: list[str], lines: "DataFrame") -> list[str]:
+    """The runs of which figures show every epoch, in the order of their lines: of the newest arms the newest seeds."""
+    arms: dict[int, list[str]] = {}
+    number = dict(zip(lines["run_id"], numbered(lines), strict=True))
+    for run_id in run_ids:
+        arms.setdefault(number[run_id], []).append(run_id)
+    shown = list(arms.values())[:DRAWN]
+    chosen = {run_id for arm in shown for run_id in arm[: CURVES_READ // len(shown)]}
+    return [run_id for run_id in lines["run_id"] if run_id in chosen]
 
 
-def _lines(teacher: "DataFrame", students: "DataFrame") -> "DataFrame":
-    """The runs of a comparison, the teacher first, then students by falling alpha."""
+def _curves(run_ids: list[str], records: list[Record], runs: Runs) -> "DataFrame":
+    """Every epoch of some runs."""
     from pandas import DataFrame
 
-    ordered = students.sort_values(["alpha", "temperature", "started"], ascending=[False, True, True], kind="stable")
-    teachers: list[Record] = list(teacher["record"])
-    varying = _varying(list(ordered["record"]))
-    lines = [_teacher_line(record) for record in teachers]
-    lines += [_student_line(record, teachers[0] if teachers else None, varying) for record in ordered["record"]]
-    more = [name.removeprefix("final/") for name in columns() if name not in FINAL]
-    shown = [*FACTS, *(name for name in more if any(name in line for line in lines))]
-    return DataFrame([[line.get(name) for name in shown] for line in lines], columns=shown, dtype=object)
-
-
-def _teacher_line(record: Record) -> dict[str, object]:
-    params, metrics = record.params, record.metrics
-    return {
-        "run_id": record.run_id,
-        "role": "teacher",
-        "model": params["model"],
-        "seed": int(number(record, "seed")),
-        "epochs": int(number(record, "epochs")),
-        "settings": "",
-        "parameters": int(metrics["model/parameters"]),
-        **{name.removeprefix("final/"): metrics[name] for name in columns() if name in metrics},
-    }
-
-
-def _student_line(record: Record, teacher: Record | None, varying: list[str]) -> dict[str, object]:
-    alpha, own = number(record, "alpha"), dict(settings_of(record, without=idle(record)))
-    test = FINAL[2]
-    return _teacher_line(record) | {
-        "role": "student",
-        "alpha": alpha,
-        "distiller": record.params.get("distiller") if needs_teacher(alpha) else None,
-        "temperature": (temperature(record) if is_softened(record) else None),
-        "settings": ", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
-        "gap": record.metrics[test] - teacher.metrics[test] if teacher else None,
-    }
-
-
-def _curves(newest: list[str], lines: "DataFrame", found: "DataFrame", runs: Runs) -> "DataFrame":
-    """Every epoch of the newest runs, in the order of their lines."""
-    from pandas import DataFrame
-
-    metrics = {record.run_id: record.metrics for record in found["record"]}
-    kept = []
-    for run_id in lines["run_id"]:
-        if run_id in newest:
-            history = runs.history(run_id, [name for name in curves() if name in metrics[run_id]])
-            kept += [
-                (run_id, metric, epoch, value)
-                for metric, values in history.items()
-                for epoch, value in enumerate(values, start=1)
-            ]
+    metrics = {record.run_id: record.metrics for record in records}
+    kept = [
+        (run_id, metric, epoch, value)
+        for run_id in run_ids
+        for metric, values in runs.history(run_id, [name for name in curves() if name in metrics[run_id]]).items()
+        for epoch, value in enumerate(values, start=1)
+    ]
     return DataFrame(kept, columns=list(CURVES))
 
 
 def _footnotes(
-    left_out: Counter[str], missing: str | None, chosen: "DataFrame", lines: "DataFrame", runs: Runs
+    left_out: Counter[str],
+    missing: list[str],
+    students: list[Record],
+    lines: "DataFrame",
+    read: list[str],
+    runs: Runs,
 ) -> tuple[str, ...]:
     footnotes = [f"Left out: {n} run{'s' * (n > 1)} {why}." for why, n in left_out.items() if n]
     if missing:
-        footnotes.append(f"The teacher, run {missing}, is not in {runs.place}.")
-    if diverged := sum(DIVERGED in record.tags for record in chosen["record"]):
+        who = "teacher, run" if len(missing) == 1 else "teachers, runs"
+        footnotes.append(f"The {who} {', '.join(missing)}, {'is' if len(missing) == 1 else 'are'} not in {runs.place}.")
+    if diverged := sum(DIVERGED in record.tags for record in students):
         footnotes.append(
             f"Ended near chance: {diverged} run{'s' * (diverged > 1)}; try a lower learning rate or a larger alpha."
         )
-    if len(lines) > DRAWN:
-        footnotes.append(f"Figures show the {DRAWN} newest runs of {len(lines)}.")
+    numbers = dict(zip(lines["run_id"], numbered(lines), strict=True))
+    arms, drawn = max(numbers.values(), default=-1) + 1, {numbers[run_id] for run_id in read}
+    if arms > DRAWN:
+        kind = "runs" if arms == len(lines) else "arms"
+        footnotes.append(f"Figures show the {DRAWN} newest {kind} of {arms}.")
+    if len(read) < sum(number in drawn for number in numbers.values()):
+        footnotes.append(f"Curves are means over the {CURVES_READ // len(drawn)} newest seeds of each arm.")
     return tuple(footnotes)
 
 
@@ -233,10 +170,3 @@ def _validation(record: Record) -> str:
     """The same for all, as the split is; runs of before there was the tag know only whether."""
     unsaid = "augmented" if record.params.get("augment_val") == "true" else ""
     return record.tags.get("kdflow.validation", unsaid)
-
-
-def _varying(students: list[Record]) -> list[str]:
-    """The params, other than those with columns of their own, in which students differ."""
-    settings = [dict(settings_of(record, without=SHOWN | idle(record))) for record in students]
-    names = sorted({name for one in settings for name in one})
-    return [name for name in names if len({one[name] for one in settings if name in one}) > 1]

@@ -13,6 +13,7 @@ from kdflow.common import console, files, process, signals
 from kdflow.common.errors import KdflowError, UnforeseenError
 from kdflow.common.version import __version__
 from kdflow.config import (
+    CohortConfig,
     CompareConfig,
     DoctorConfig,
     StudentConfig,
@@ -127,7 +128,7 @@ def _stopped_options(kind: str, config: Any, given: dict[str, object], *, typed:
 
 @_command(StudyConfig(), long=True)
 def study(config: StudyConfig) -> None:
-    """Train a teacher, then a student for each alpha in one pass, and compare them."""
+    """Train teachers and students, a grid of seeds, alphas, distillers and temperatures, and compare them."""
     from kdflow.experiments.study import run_study
 
     run_study(config)
@@ -136,7 +137,7 @@ def study(config: StudyConfig) -> None:
 @_command(TeacherConfig(), long=True)
 def teacher(config: TeacherConfig) -> None:
     """Train a teacher."""
-    from kdflow.experiments.study import run_teacher
+    from kdflow.experiments.commands import run_teacher
 
     run_teacher(config)
 
@@ -144,15 +145,23 @@ def teacher(config: TeacherConfig) -> None:
 @_command(StudentConfig(), long=True)
 def student(config: StudentConfig) -> None:
     """Train a student on alpha * labels + (1 - alpha) * teacher."""
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     run_student(config)
+
+
+@_command(CohortConfig(), long=True)
+def cohort(config: CohortConfig) -> None:
+    """Train students of one seed side by side, on the same batches and one forward of the teacher."""
+    from kdflow.experiments.commands import run_students
+
+    run_students(config)
 
 
 @_command(CompareConfig(), long=True)
 def compare(config: CompareConfig) -> None:
     """Compare finished runs: table, loss curves, accuracies."""
-    from kdflow.experiments.study import run_compare
+    from kdflow.experiments.commands import run_compare
 
     run_compare(config)
 

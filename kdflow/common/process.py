@@ -6,6 +6,7 @@ It settles how threads wait, how freed memory is kept, what MLflow may load and 
 import ctypes
 import getpass
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ from pathlib import Path
 # Of mallopt(3): from which size on memory is mapped and given back singly, and from which size on a free top is.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+PARENT = "KDFLOW_PARENT"
 
 
 def prepare() -> None:
     """Settles what cannot be changed once torch runs; what the environment already says is mostly left alone."""
     os.environ.update(_environment())
+    _end_with_parent()
     _name_user()
     _keep_freed_memory()
 
@@ -31,6 +35,21 @@ def require_utf8() -> None:
     """
     if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def with_this_process() -> dict[str, str]:
+    """The variable that lets a kdflow process end with the one that starts it."""
+    return {PARENT: str(os.getpid())}
+
+
+def _end_with_parent() -> None:
+    """Lets Linux ask this process to end when the one that started it is gone; elsewhere it stays."""
+    parent = os.environ.pop(PARENT, "")
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if parent and prctl:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name_user() -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kdflow.common.errors import UsageError
-from kdflow.config.base import Checked, flat, group, of
+from kdflow.config.base import Checked, configure, flat, group, of
 from kdflow.config.groups import (
     RUNS_DIR,
     STUDENT_RECIPE,
     TEACHER_RECIPE,
     DataConfig,
     KeepingConfig,
+    PlacingConfig,
     Recipe,
     ResumableConfig,
     RuntimeConfig,
@@ -70,26 +71,113 @@ class StudentConfig(Checked):
     keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
 
+ALPHAS = replace(ALPHA, default=(1.0, 0.0, 0.5), help="A student for each alpha.")
+DISTILLERS = replace(DISTILLER, default=("soft-targets",), help="A student for each (see `kdflow list`).", each=str)
+TEMPERATURES = replace(TEMPERATURE, default=(4.0,), help="A student for each temperature.")
+GRID_KNOBS = replace(
+    KNOBS,
+    help="More settings, as name=value,...; of several distillers as rkd.angle=50,... (see `kdflow list`).",
+)
+
+
+@dataclass(frozen=True)
+class CohortConfig(Checked):
+    """Students of one seed, which share batches, augmentation and one forward of the teacher."""
+
+    alphas: tuple[float, ...] = of(ALPHAS)
+    distillers: tuple[str, ...] = of(DISTILLERS)
+    temperatures: tuple[float, ...] = of(TEMPERATURES)
+    knobs: str = of(GRID_KNOBS)
+    teacher: str = option(
+        "",
+        f"Teacher: {TEACHERS}; empty: the champion of the same data and split.",
+        metavar="RUN|MODEL",
+        group="teacher",
+    )
+    model: str = of(STUDENT_MODEL)
+    recipe: Recipe = group(STUDENT_RECIPE, "student")
+    cohort_size: int = option(
+        0, "Students that share a job; 0 is all.", low=0, high=10_000, incidental=True, group="placing"
+    )
+    cohort_number: int = option(
+        1, "Which of the cohorts of that size, from 1.", low=1, high=1_000_000, incidental=True, group="placing"
+    )
+    data: DataConfig = group(DataConfig(), "data")
+    runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    keeping: ResumableConfig = group(ResumableConfig(), "keeping")
+
+    def student_configs(self) -> list[StudentConfig]:
+        """Its students, each as if it were trained alone; those that come to the same are there several times."""
+        own = flat(self)
+        shared = {name: own[name] for name in flat(StudentConfig()) if name in own and name != "knobs"}
+        students = []
+        for alpha in self.alphas:
+            for distiller in self.distillers:
+                knobs = knobs_of(distiller, self.knobs, self.distillers)
+                softened = [float(knobs.pop("temperature"))] if "temperature" in knobs else self.temperatures
+                said = {"alpha": alpha, "distiller": distiller, "knobs": knobs}
+                students += [configure(StudentConfig(), **shared | said, temperature=one) for one in softened]
+        return students
+
+
+def knobs_of(distiller: str, knobs: str, among: tuple[str, ...]) -> dict[str, str]:
+    """Of the settings of several distillers, those of one, by their own names.
+
+    Args:
+        distiller: Whose.
+        knobs: Such as "rkd.angle=50,soft-targets.temperature=4".
+        among: All distillers that they may be of.
+
+    Raises:
+        UsageError: it is not clear of which distiller a setting is, or that is none of them.
+    """
+    own = {}
+    for knob in filter(None, (part.strip() for part in knobs.split(","))):
+        name, equals, value = knob.partition("=")
+        owner, dot, setting = name.rpartition(".")
+        if not equals:
+            raise UsageError(f"--knobs is {knobs!r}: give name=value,name=value")
+        if dot and owner not in among:
+            raise UsageError(f"--knobs {knob}: {owner} is none of the distillers ({', '.join(among)})")
+        if not dot and len(among) > 1:
+            raise UsageError(f"--knobs {knob}: say of which distiller, as {among[0]}.{knob}")
+        if not dot or owner == distiller:
+            own[setting.strip()] = value.strip()
+    return own
+
+
 @dataclass(frozen=True)
 class StudyConfig(Checked):
-    """A teacher, and a student for each pair of alpha and temperature."""
+    """A grid: for each seed a teacher, or one for all, and a student for each alpha, distiller and temperature."""
 
-    alphas: tuple[float, ...] = of(replace(ALPHA, default=(1.0, 0.0, 0.5), help="A student for each alpha."))
-    distiller: str = of(DISTILLER)
-    temperatures: tuple[float, ...] = of(replace(TEMPERATURE, default=(4.0,), help="A student for each temperature."))
-    knobs: str = of(KNOBS)
+    alphas: tuple[float, ...] = of(ALPHAS)
+    distillers: tuple[str, ...] = of(DISTILLERS)
+    temperatures: tuple[float, ...] = of(TEMPERATURES)
+    knobs: str = of(GRID_KNOBS)
     teacher: str = option(
         "",
         f"Teacher: {TEACHERS}; empty: train one.",
         metavar="RUN|MODEL",
         group="teacher",
     )
+    teachers: str = option(
+        "each", "A teacher for each seed, or one, of the first seed, for all.", choices=("each", "one"), group="teacher"
+    )
     teacher_model: str = of(TEACHER_MODEL)
     teacher_recipe: Recipe = group(TEACHER_RECIPE, "teacher", prefix="teacher_")
     student_model: str = of(STUDENT_MODEL)
     student_recipe: Recipe = group(STUDENT_RECIPE, "student", prefix="student_")
     data: DataConfig = group(DataConfig(), "data")
+    seeds: tuple[int, ...] = option(
+        (),
+        "A teacher and students for each seed, such as 0-4; empty: --seed alone.",
+        low=0,
+        high=2**31,
+        each=int,
+        group="computing",
+    )
     runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    placing: PlacingConfig = group(PlacingConfig(), "placing")
     keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
     def __post_init__(self) -> None:
@@ -98,27 +186,44 @@ class StudyConfig(Checked):
             raise UsageError(
                 "--teacher names a trained teacher: leave out --teacher-model, --teacher-epochs and the like"
             )
+        if self.seeds and self.runtime.seed not in (RuntimeConfig().seed, self.seeds[0]):
+            raise UsageError(f"--seed {self.runtime.seed} and --seeds: give one of them")
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """The seeds of the grid."""
+        return self.seeds or (self.runtime.seed,)
+
+    def of_seed(self, seed: int) -> "StudyConfig":
+        """The same study of one seed."""
+        runtime, keeping = replace(self.runtime, seed=seed), replace(self.keeping, resume="")
+        return replace(self, seeds=(), runtime=runtime, keeping=keeping)
 
     def teacher_config(self) -> TeacherConfig:
-        """The study's teacher, as if it were trained alone."""
+        """Its teacher of one seed, as if it were trained alone."""
         return TeacherConfig(self.teacher_model, self.teacher_recipe, self.data, self.runtime, self.keeping)
 
-    def student_configs(self) -> list[StudentConfig]:
-        """The study's students, each as if it were trained alone; at alpha = 1 there is no temperature to vary."""
-        student = StudentConfig(
-            distiller=self.distiller,
+    def cohort_config(self, teacher: str = "", number: int = 1) -> CohortConfig:
+        """A cohort of its students of one seed, as if it were trained alone.
+
+        Args:
+            teacher: That they learn from.
+            number: Which of the cohorts of a seed, from 1.
+        """
+        return CohortConfig(
+            alphas=self.alphas,
+            distillers=self.distillers,
+            temperatures=self.temperatures,
             knobs=self.knobs,
+            teacher=teacher,
             model=self.student_model,
             recipe=self.student_recipe,
+            cohort_size=self.placing.cohort_size,
+            cohort_number=number,
             data=self.data,
             runtime=self.runtime,
             keeping=self.keeping,
         )
-        return [
-            replace(student, alpha=alpha, temperature=temperature)
-            for alpha in self.alphas
-            for temperature in (self.temperatures if needs_teacher(alpha) else self.temperatures[:1])
-        ]
 
 
 # How a study's teacher is trained, which is settled once there is one.
@@ -165,5 +270,13 @@ class SyncConfig(StoreConfig):
 
 
 AnyConfig = TypeVar(
-    "AnyConfig", TeacherConfig, StudentConfig, StudyConfig, CompareConfig, StoreConfig, SyncConfig, DoctorConfig
+    "AnyConfig",
+    TeacherConfig,
+    StudentConfig,
+    CohortConfig,
+    StudyConfig,
+    CompareConfig,
+    StoreConfig,
+    SyncConfig,
+    DoctorConfig,
 )

@@ -61,6 +61,35 @@ class Recipe(Checked):
     clip_norm: float = option(5.0, "Largest gradient norm of a step; 0 does not clip.", low=0, high=1e6)
 
 
+@dataclass(frozen=True)
+class PlacingConfig(Checked):
+    """Where the jobs of a grid run, and how they are cut."""
+
+    workers: int = option(
+        0,
+        "Jobs at a time; 0 is one a core, on Ray as many as fit.",
+        low=0,
+        high=10_000,
+        incidental=True,
+    )
+    on: str = option("local", "Where jobs run (see docs/scale.md).", metavar="NAME", incidental=True)
+    ray_address: str = option(
+        "", "Ray cluster; empty: that of RAY_ADDRESS, else one on this machine.", metavar="ADDRESS", incidental=True
+    )
+    gpus: float = option(0.0, "GPUs of a job on Ray; a fraction lets jobs share one.", low=0, high=64, incidental=True)
+    cohort_size: int = option(
+        0,
+        "Students of a seed that share a job; 0 is all.",
+        low=0,
+        high=10_000,
+        incidental=True,
+    )
+    dry_run: bool = option(False, "Show the plan, and train nothing.", incidental=True)
+    plan: str = option(
+        "", "Write the jobs to this file, a command a line, and train nothing.", metavar="PATH", incidental=True
+    )
+
+
 RUNS_DIR = Option(
     "runs",
     "Folder of runs: checkpoints, and what the store must be told.",
@@ -86,6 +115,9 @@ class KeepingConfig(Checked):
 class ResumableConfig(KeepingConfig):
     """The same for runs that can go on after they were stopped."""
 
+    reuse: bool = option(
+        True, "Take what is finished already, and go on with what was stopped; false trains anew.", incidental=True
+    )
     resume: str = option(
         "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True, metavar="RUN"
     )
@@ -96,6 +128,6 @@ STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 
 
 def logged(config: Checked) -> dict[str, Value]:
-    """What a run is known by: all values but those that say where it keeps things and when it tells the store."""
-    kept = {spec.name for spec in fields(ResumableConfig)}
+    """What a run is known by: all values but those that say where it runs, keeps things and tells of them."""
+    kept = {spec.name for group in (ResumableConfig, PlacingConfig) for spec in fields(group)}
     return {name: value for name, value in flat(config).items() if name not in kept}

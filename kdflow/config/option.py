@@ -8,7 +8,9 @@ from typing import Any
 
 from kdflow.common.errors import UsageError
 
-Value = str | int | float | bool | tuple[float, ...]
+Value = str | int | float | bool | tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
+MOST_SEEDS = 100_000
+"""Numbers that a range such as 0-4 may stand for."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Option:
         incidental: Whether it says where a run finds or computes things, and not what it computes.
         metavar: What stands for its value in `--help` where the type alone says too little, such as "PATH".
         group: The heading of `--help` under which it stands, such as "method".
+        each: The type of the values of an option that takes several: float, str, or int, where 0-4 is a range.
     """
 
     default: Value
@@ -38,12 +41,15 @@ class Option:
     incidental: bool = False
     metavar: str = ""
     group: str = ""
+    each: type = float
 
     @property
     def kind(self) -> str:
         """What stands for its value in `--help`."""
         if self.choices:
             return f"[{'|'.join(self.choices)}]"
+        if isinstance(self.default, tuple):
+            return self.metavar or f"{_KINDS[self.each]},..."
         return self.metavar or _KINDS[type(self.default)]
 
     @property
@@ -51,9 +57,7 @@ class Option:
         """The range in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        what = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "numbers"}[
-            type(self.default)
-        ]
+        what = _WORDS[self.each][1] if isinstance(self.default, tuple) else _WORDS[type(self.default)][0]
         if self.low is not None and self.high is not None:
             what += f" from {self.low:g} to {self.high:g}"
         elif self.low is not None:
@@ -63,6 +67,7 @@ class Option:
         elif self.above is not None:
             what += f" above {self.above:g}"
         what += " separated by commas" if isinstance(self.default, tuple) else ""
+        what += ", or a range such as 0-4" if isinstance(self.default, tuple) and self.each is int else ""
         return " or ".join((what, *self.words))
 
     def read(self, name: str, raw: object) -> Any:
@@ -78,7 +83,7 @@ class Option:
         if isinstance(raw, str) and raw in self.words:
             return raw
         try:
-            value = _PARSERS[type(self.default)](raw)
+            value = self._parsed(raw)
         except UnicodeEncodeError:
             raise UsageError(f"{name} is {raw!r}, which is no UTF-8: rename what it names, or link to it") from None
         except (ValueError, TypeError, OverflowError):
@@ -87,6 +92,14 @@ class Option:
         if not all(self._fits(number) for number in numbers):
             raise self._refusal(name, raw)
         return value
+
+    def _parsed(self, raw: object) -> Any:
+        if not isinstance(self.default, tuple):
+            return _PARSERS[type(self.default)](raw)
+        values = tuple(dict.fromkeys(value for part in _parts(raw) for value in _SEVERAL[self.each](part)))
+        if not values and self.default:
+            raise ValueError(raw)
+        return values
 
     def _fits(self, value: Value) -> bool:
         if self.choices:
@@ -121,10 +134,21 @@ def show(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(show(number) for number in value)
+        return _show_several(value)
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)
+
+
+def _show_several(values: tuple[Any, ...]) -> str:
+    """Values separated by commas; whole numbers one after the other as a range."""
+    if (
+        len(values) > 2
+        and all(type(one) is int for one in values)
+        and list(values) == [*range(values[0], values[0] + len(values))]
+    ):
+        return f"{values[0]}-{values[-1]}"
+    return ",".join(show(one) for one in values)
 
 
 def _read_bool(raw: object) -> bool:
@@ -155,23 +179,47 @@ def _read_text(raw: object) -> str:
     return text
 
 
-def _read_floats(raw: object) -> tuple[float, ...]:
-    parts: Iterable[object]
+def _parts(raw: object) -> Iterable[object]:
+    if isinstance(raw, str):
+        return raw.split(",") if raw.strip() else ()
     try:
-        parts = raw.split(",") if isinstance(raw, str) else tuple(raw)  # type: ignore[arg-type]
+        return tuple(raw)  # type: ignore[arg-type]
     except TypeError:  # one number
-        parts = (raw,)
-    numbers = tuple(dict.fromkeys(_read_float(part) for part in parts))
-    if not numbers:
+        return (raw,)
+
+
+def _read_range(raw: object) -> Iterable[int]:
+    first, dash, last = str(raw).strip().partition("-")
+    if not (dash and first):
+        return (_read_int(raw),)
+    numbers = range(_read_int(first), _read_int(last) + 1)
+    if not 0 < len(numbers) <= MOST_SEEDS:
         raise ValueError(raw)
     return numbers
 
 
-_KINDS = {bool: "[true|false]", int: "INTEGER", float: "NUMBER", str: "TEXT", tuple: "NUMBER,NUMBER,..."}
+def _read_name(raw: object) -> Iterable[str]:
+    name = _read_text(raw).strip()
+    if not name:
+        raise ValueError(raw)
+    return (name,)
+
+
+_KINDS = {bool: "[true|false]", int: "INTEGER", float: "NUMBER", str: "TEXT"}
+_WORDS = {
+    bool: ("true or false", ""),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "names"),
+}
 _PARSERS: dict[type, Callable[[object], Value]] = {
     bool: _read_bool,
     int: _read_int,
     float: _read_float,
     str: _read_text,
-    tuple: _read_floats,
+}
+_SEVERAL: dict[type, Callable[[object], Iterable[Any]]] = {
+    int: _read_range,
+    float: lambda raw: (_read_float(raw),),
+    str: _read_name,
 }

@@ -1,7 +1,6 @@
 """A comparison is shown, and logged as the tables and figures of a run of its own."""
 
-from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.selection import DRAWN
+from kdflow.analysis.comparison import DRAWN, Comparison
 from kdflow.common.console import console, say
 from kdflow.experiments.find_teacher import described
 from kdflow.reports import formats
@@ -35,17 +34,19 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         "kdflow.data_digest": comparison.data_digest,
         "kdflow.split_digest": comparison.split_digest,
     }
-    with_curves = list(comparison.curves["run_id"].unique()) or list(comparison.runs["run_id"][:DRAWN])
-    drawn = comparison.only(with_curves)
+    drawn = comparison.drawn()
+    accuracies = formats.accuracy_dots if drawn.has_seeds else formats.accuracy_bars
     with Run(outbox, "compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
         run.text(formats.markdown(comparison), "comparison.md")
         run.text(formats.csv_text(comparison), "comparison.csv")
         run.text(formats.json_text(comparison), "comparison.json")
-        curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(formats.accuracy_bars(drawn))
+        curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(accuracies(drawn))
         run.image(curves, "loss_curves.png")
         run.image(bars, "accuracy.png")
         run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
     console.print(Shown(comparison))
+    if comparison.has_seeds:
+        say(f"Every run: {run.artifacts / 'comparison.csv'}", vital=True)
     say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
-    say(f"Side by side in a browser: {runs.comparison_page([row.run_id for row in drawn.rows])}", vital=True)
+    say(f"Side by side in a browser: {runs.comparison_page(list(drawn.runs['run_id'][:DRAWN]))}", vital=True)
     return comparison

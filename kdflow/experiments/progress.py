@@ -1,17 +1,24 @@
 """What a training run shows while it lasts: a bar on a terminal or in a notebook, one line an epoch everywhere."""
 
+import re
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kdflow.common.console import console, is_hushed, say
+from kdflow.common import signals
+from kdflow.common.console import console, is_hushed, say, warn
 from kdflow.common.notebook import NotebookBar, in_notebook
+from kdflow.launchers import Ended, Job, Place
 from kdflow.training.cohort import Step
 from kdflow.training.loop import Epoch
 
 REFRESHES_PER_EPOCH = 50
+EPOCH = re.compile(r"^epoch (\d+)/(\d+) ", re.MULTILINE)
+LOOK = 2.0
+"""Seconds between two looks at how far jobs are."""
 
 
 class TrainingProgress:
@@ -67,6 +74,105 @@ class TrainingProgress:
         ]
         took = f"{epoch.metrics[0]['speed/epoch_seconds']:.1f} s"
         say(f"epoch {epoch.number}/{self._epochs} {' | '.join(parts)} ({_objectives(epoch.metrics)}{took})")
+
+
+class JobsProgress:
+    """One display for all jobs of a study: done, running, left, and how long it will take.
+
+    Args:
+        jobs: All of them.
+        seconds: By name, how long each is expected to take.
+        place: Where what they say is found.
+    """
+
+    def __init__(self, jobs: Sequence[Job], seconds: Mapping[str, float], place: Place) -> None:
+        self._left, self._seconds, self._place = {job.name: job for job in jobs}, seconds, place
+        self._running: dict[str, tuple[Job, float]] = {}
+        self._of, self._over, self._failed = len(jobs), 0, 0
+        self._began, self._looked = time.monotonic(), 0.0
+        shown = console.is_terminal and not is_hushed()
+        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}")]
+        self._bars = Progress(*columns, console=console, transient=True, disable=not shown)
+        self._bar = self._bars.add_task("jobs", total=sum(seconds.values()), now="")
+        self._patience = signals.patient()
+
+    def __enter__(self) -> Self:
+        self._patience.__enter__()
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+        self._patience.__exit__(kind, error, trace)
+
+    def began(self, job: Job, attempt: int) -> None:
+        """See `Watcher`."""
+        self._left.pop(job.name, None)
+        self._running[job.name] = job, time.monotonic()
+
+    def failed(self, job: Job, ended: Ended, attempt: int) -> None:
+        """See `Watcher`."""
+        self._running.pop(job.name)
+        self._left[job.name] = job
+        warn(f"{job.title} failed ({_why(ended)}): it goes on in another attempt")
+
+    def ended(self, job: Job, ended: Ended) -> None:
+        """See `Watcher`."""
+        _, began = self._running.pop(job.name, (job, time.monotonic()))
+        self._left.pop(job.name, None)
+        self._over += 1
+        if ended.well:
+            took = time.monotonic() - began
+            say(f"[{self._over}/{self._of}] {job.title}: done in {duration(took)}{self._outlook()}")
+        else:
+            self._failed += 1
+            warn(f"[{self._over}/{self._of}] {job.title} failed ({_why(ended)}); see {self._place.log(job)}")
+
+    def passed(self) -> None:
+        """See `Watcher`; a signal ends all jobs."""
+        signals.check()
+        if time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            titles = ", ".join(job.title for job, _ in self._running.values())
+            now = f"{len(self._running)} running ({titles}), {len(self._left)} left{self._outlook()}"
+            done = sum(self._seconds.values()) - self._to_do()
+            self._bars.update(self._bar, description=f"jobs {self._over}/{self._of}", completed=done, now=now)
+
+    def _outlook(self) -> str:
+        """How long the rest will take, by the pace so far; nothing where that cannot be said yet."""
+        to_do = self._to_do()
+        done, passed = sum(self._seconds.values()) - to_do, time.monotonic() - self._began
+        return f", about {duration(to_do * passed / done)} left" if to_do > 0 and done > 0 else ""
+
+    def _to_do(self) -> float:
+        """Seconds of work that are expected still."""
+        waiting = sum(self._seconds[name] for name in self._left)
+        return waiting + sum(self._seconds[name] * (1 - self._share(job)) for name, (job, _) in self._running.items())
+
+    def _share(self, job: Job) -> float:
+        """How much of a job is done, by the epochs that it tells of."""
+        try:
+            told = EPOCH.findall(self._place.log(job).read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return 0.0
+        return int(told[-1][0]) / int(told[-1][1]) if told else 0.0
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as "35 s", "12 min" or "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _why(ended: Ended) -> str:
+    if ended.reason:
+        return ended.reason
+    code = ended.code or 0
+    return f"ended by signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _objectives(members: Sequence[Mapping[str, float]]) -> str:

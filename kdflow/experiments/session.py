@@ -15,13 +15,14 @@ from kdflow.common.errors import DivergedError, KdflowError
 from kdflow.common.mlflow_project import how_to_go_on, typed
 from kdflow.common.signals import Stopped
 from kdflow.common.text import redact
-from kdflow.config import KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
+from kdflow.config import CohortConfig, KeepingConfig, StudentConfig, StudyConfig, TeacherConfig, texts
 from kdflow.data import Dataset, lasting_name, load, require_known
 from kdflow.device.runtime import Runtime, require_device, resolve
 from kdflow.experiments import find_teacher, preflight
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.same_computation import computing, require_same_data, same_threads, tell_differences
 from kdflow.experiments.stopped_run import require_same_options, stopped_run
+from kdflow.journal import lock
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.reports import drawing
 from kdflow.tracking.address import uri
@@ -29,13 +30,14 @@ from kdflow.tracking.checks import OFFLINE, make_ready, require_artifacts_in_pla
 from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.journal_runs import JournalRuns
 from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.presence import is_of_this_store
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.run import data_tags, reopen
 from kdflow.tracking.store_runs import StoreRuns
-from kdflow.tracking.surroundings import Surroundings, require_surroundings
-from kdflow.training.identity import SCHEMA, signature
+from kdflow.tracking.surroundings import STUDY_TAG, Surroundings, require_surroundings
+from kdflow.training.identity import SCHEMA, Signer
 
-Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
+Config = TypeVar("Config", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
 LAST_WORDS = 5.0
 """Seconds in which a command that fails may still tell the store so."""
 
@@ -45,7 +47,7 @@ class Session(Generic[Config]):
     """A command that is about to begin, or to go on.
 
     Attributes:
-        kind: "teacher", "student" or "study".
+        kind: "teacher", "student", "cohort" or "study".
         config: Its options, all settled.
         data: What it sees.
         runtime: On what it computes.
@@ -65,7 +67,7 @@ class Session(Generic[Config]):
         """Where runs are read from."""
         return readable(self.config.keeping.runs_dir, offline=self.config.keeping.offline)
 
-    def find_teacher(self, config: StudentConfig | StudyConfig) -> Teacher:
+    def find_teacher(self, config: StudentConfig | CohortConfig | StudyConfig) -> Teacher:
         """Loads the teacher that is meant, and says which; after a stop, the one that was found before.
 
         Args:
@@ -83,16 +85,64 @@ class Session(Generic[Config]):
         say(f"teacher: {said}", vital=True)
         return teaching
 
-    def signature(self, config: TeacherConfig | StudentConfig, teacher: str = "") -> str:
-        """What a training run of this command is known by.
+    def has(self, role: str, known_by: str) -> bool:
+        """Whether a training run was begun by the command that is gone on with."""
+        return bool(self.journal and self.journal.status(f"{self.journal.key}/{role}-{known_by[:12]}"))
 
-        Args:
-            config: Of the run.
-            teacher: The signature of the one that teaches, where one does.
-        """
+    @property
+    def signer(self) -> Signer:
+        """What training runs of this command are known by."""
         # What goes on with other arithmetic, and says so, is the same run all the same.
         precision = self.journal.started["precision"] if self.journal else self.runtime.settled["precision"]
-        return signature(config, data=data_tags(self.data), precision=str(precision), teacher=teacher)
+        return Signer(data_tags(self.data), str(precision))
+
+    @contextmanager
+    def alone(self, known_by: str) -> Iterator["Session[Config]"]:
+        """Within this, no other process does the same; gives the session, which goes on with what was stopped.
+
+        Args:
+            known_by: The signature of the command.
+
+        Raises:
+            KdflowError: another process works on it, or it diverged before.
+        """
+        keeping = self.config.keeping
+        if self.journal or not (keeping.reuse or self.around.study):
+            yield self
+            return
+        with lock.alone(Path(keeping.runs_dir), f"{self.kind}-{known_by[:12]}"):
+            yield self._going_on(known_by)
+
+    def _going_on(self, known_by: str) -> "Session[Config]":
+        keeping = self.config.keeping
+        attempts = [one for one in Journal.attempts(Path(keeping.runs_dir), self.kind, known_by) if self.is_meant(one)]
+        if diverged := [one for one in attempts if one.diverged]:
+            raise DivergedError(
+                f"{diverged[-1].key} ended by a loss that was no longer finite, as this would: change an option, or "
+                "give --reuse false"
+            )
+        stopped = [one for one in attempts if _is_left(one, offline=keeping.offline) and not one.is_in_use]
+        if not stopped:
+            return self
+        journal = stopped[-1]
+        if not keeping.offline:
+            reopen(journal)
+        say(f"Going on with {journal.key}, which was stopped", vital=True)
+        settled = same_threads(journal, self.config.runtime)
+        runtime = self.runtime if settled == self.config.runtime else resolve(settled)
+        tell_differences(journal, runtime)
+        return replace(self, journal=journal, config=replace(self.config, runtime=settled), runtime=runtime)
+
+    def is_meant(self, earlier: Journal) -> bool:
+        """Whether an earlier attempt may be gone on with: it is of this store, and where all is anew, of this study."""
+        if earlier.started.get("identity") != SCHEMA:
+            return False
+        study = next((entry["tags"].get(STUDY_TAG) for entry in earlier.of(earlier.key, "create")), None)
+        if not self.config.keeping.reuse and study != self.around.study:
+            return False
+        if self.config.keeping.offline or not earlier.ids:
+            return True
+        return is_of_this_store(earlier.ids.values())
 
     @contextmanager
     def begun(self, known_by: str, *, teacher: Teacher | None = None) -> Iterator[Outbox]:
@@ -111,7 +161,7 @@ class Session(Generic[Config]):
             "precision": self.runtime.settled["precision"],
             "identity": SCHEMA,
         }
-        if self.journal is None:
+        if self.journal is None and not self.config.keeping.reuse:
             _tell_stopped_attempts(self.kind, known_by, self.config.keeping)
         with begun(self.kind, self.config.keeping, facts, self.around, self.journal, known_by=known_by) as outbox:
             yield outbox
@@ -164,8 +214,13 @@ def begun(
             say(f"Kept in {journal.folder}; `{typed(journal.sync_command)}` tells the store.", vital=True)
 
 
+def _is_left(journal: Journal, *, offline: bool) -> bool:
+    """Whether anything of a command is left to do, or to tell the store."""
+    return journal.can_go_on or bool(journal.finished and journal.pending and not offline)
+
+
 def _tell_stopped_attempts(kind: str, known_by: str, keeping: KeepingConfig) -> None:
-    """A command that was stopped and is typed again begins anew; what would go on with it is said."""
+    """Where all is anew, what would go on with an earlier attempt is said."""
     attempts = Journal.attempts(Path(keeping.runs_dir), kind, known_by)
     if stopped := [one for one in attempts if one.can_go_on and not one.is_in_use]:
         say(f"An attempt at this was stopped; go on with it: {_how_to_go_on(stopped[-1], keeping)}", vital=True)

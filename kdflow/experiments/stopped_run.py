@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from kdflow.common.errors import KdflowError, UsageError
-from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
+from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
 from kdflow.config.option import flag, show
 from kdflow.journal.journal import SCHEMA, Journal
 
-Config = TypeVar("Config", TeacherConfig, StudentConfig, StudyConfig)
+Config = TypeVar("Config", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
 
 
 def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:

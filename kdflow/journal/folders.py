@@ -17,9 +17,9 @@ such as "study-3fa2b1c09d4e-1/teacher-77aa0c1d2e3f". Version 0.1 had the time an
 signature and the attempt: "study-20261122-214500-3fa2b1c0/teacher"."""
 
 
-def folders(runs_dir: Path) -> Iterator[Path]:
-    """Those of all commands, oldest first; what has another name is something else."""
-    found = [path.parent for path in runs_dir.glob("*/run.json") if KEY.fullmatch(path.parent.name)]
+def folders(runs_dir: Path, beginning: str = "") -> Iterator[Path]:
+    """Those of all commands whose names begin like this, oldest first; what has another name is something else."""
+    found = [path.parent for path in runs_dir.glob(f"{beginning}*/run.json") if KEY.fullmatch(path.parent.name)]
     yield from sorted(found, key=lambda folder: (_began(folder), folder.name))
 
 

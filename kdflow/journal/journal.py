@@ -109,9 +109,7 @@ class Journal(Deliveries):
             runs_dir: Where they are.
             beginning: Only those whose folders are named so.
         """
-        for folder in folders(runs_dir):
-            if not folder.name.startswith(beginning):
-                continue
+        for folder in folders(runs_dir, beginning):
             try:
                 yield cls(folder)
             except KdflowError as error:

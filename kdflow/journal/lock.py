@@ -11,21 +11,27 @@ from filelock import FileLock, Timeout
 from kdflow.common import files
 from kdflow.common.errors import KdflowError
 
+JOBS = ".jobs"
+"""Folder in that of the runs: one for each job that was ever begun."""
+PATIENCE = 60.0
+"""Seconds in which a process that was asked to end, or whose parent died, has left a job."""
+
 
 @contextmanager
-def held(folder: Path, run: str) -> Iterator[None]:
+def held(folder: Path, run: str, *, patience: float = 0.0) -> Iterator[None]:
     """Keeps other processes from a folder; the system lifts the lock of a process that dies.
 
     Args:
         folder: Of a command.
         run: What it is called, for messages.
+        patience: Seconds to wait for another process to leave it.
 
     Raises:
         KdflowError: another process has it, or the folder cannot be written to.
     """
     lock, owner = FileLock(folder / "lock"), folder / "owner"
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=patience)
     except Timeout:
         raise KdflowError(f"run {run} is in use by {_named(owner)}: wait for it, or end it first") from None
     except OSError as error:
@@ -42,3 +48,23 @@ def _named(owner: Path) -> str:
     with suppress(OSError):
         return owner.read_text(encoding="utf-8", errors="replace") or "another process"
     return "another process"
+
+
+@contextmanager
+def alone(runs_dir: Path, job: str) -> Iterator[None]:
+    """Keeps other attempts at the same job from beginning; one that is ending is waited for.
+
+    Args:
+        runs_dir: Which all attempts see.
+        job: What it is known by, as a folder may be called.
+
+    Raises:
+        KdflowError: another process works on it, or the folder cannot be written to.
+    """
+    folder = runs_dir / JOBS / job
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.unwritable(runs_dir, error, needed=1) from error
+    with held(folder, job, patience=PATIENCE):
+        yield

@@ -5,17 +5,20 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kdflow.analysis.cells import NAMES, columns, notes
+from kdflow.analysis.cells import NAMES, columns
 from kdflow.analysis.comparison import FACTS as ROW
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.text import plain
-from kdflow.reports.figures import accuracy_bars, loss_curves, png, run_curves
+from kdflow.reports.accuracy import accuracy_bars, accuracy_dots
+from kdflow.reports.drawing import png
+from kdflow.reports.figures import loss_curves, run_curves
 
 __all__ = [
     "accuracy_bars",
+    "accuracy_dots",
     "columns",
     "csv_text",
     "json_text",
@@ -30,17 +33,19 @@ FACTS = ("role", *(fact for fact in ROW if fact not in ("run_id", "role")), "run
 
 
 def markdown(comparison: Comparison) -> str:
-    """Returns the teacher and its students as a pipe table, with the footnotes as a list below."""
-    shown, sentences = columns(comparison.runs), notes(comparison.runs, comparison.validation)
+    """Returns the teacher and its students, or the arms of several seeds, as a pipe table with the footnotes below.
+
+    Where there are arms, every single run follows in a second table.
+    """
     lines = [
-        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(sentences))}",
+        f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(comparison.notes))}",
         "",
-        _pipes(shown),
-        _pipes(":--" if heading in NAMES else "--:" for heading in shown),
-        *(_pipes(map(markdown_escaped, cells)) for cells in zip(*shown.values(), strict=True)),
+        *_pipe_table(comparison.cells),
     ]
     if comparison.footnotes:
         lines += ["", *(f"- {_markdown_line(note)}" for note in comparison.footnotes)]
+    if comparison.has_seeds:
+        lines += ["", "**Every run.**", "", *_pipe_table(columns(comparison.runs))]
     return "\n".join(lines) + "\n"
 
 
@@ -62,7 +67,7 @@ def csv_text(comparison: Comparison) -> str:
 
 
 def json_text(comparison: Comparison) -> str:
-    """Returns the whole comparison, histories included, so that every figure can be drawn again from it."""
+    """Returns the whole comparison, arms and histories included, so that every figure can be drawn again from it."""
     rows = [{**run, "history": comparison.history(run["run_id"])} for run in comparison.runs.to_dict("records")]
     whole = {
         "dataset": comparison.dataset,
@@ -72,6 +77,8 @@ def json_text(comparison: Comparison) -> str:
         "footnotes": comparison.footnotes,
         "validation": comparison.validation,
     }
+    if comparison.has_seeds:
+        whole["arms"] = comparison.arms.to_dict("records")
     text = json.dumps(_json_safe(whole), indent=2, allow_nan=False)
     # Inside strings, the only place where it stands, this is the same character; a script tag it no longer is.
     return text.replace("<", "\\u003c") + "\n"
@@ -108,6 +115,14 @@ def _json_safe(value: Any) -> Any:
 def _markdown_line(text: str) -> str:
     """Returns `text` as a line of its own, which is no list, no rule and no heading."""
     return re.sub(r"^(\d*)([-+.)=:])", r"\1\\\2", markdown_escaped(text))
+
+
+def _pipe_table(shown: Mapping[str, Iterable[str]]) -> list[str]:
+    return [
+        _pipes(shown),
+        _pipes(":--" if heading in NAMES else "--:" for heading in shown),
+        *(_pipes(map(markdown_escaped, cells)) for cells in zip(*shown.values(), strict=True)),
+    ]
 
 
 def _pipes(cells: Iterable[str]) -> str:

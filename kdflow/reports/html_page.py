@@ -1,9 +1,9 @@
-"""A comparison as one HTML page that holds everything: table, footnotes, figures. It runs and fetches nothing."""
+"""A comparison as one HTML page that holds everything: tables, footnotes, figures. It runs and fetches nothing."""
 
 import base64
 from collections.abc import Iterable, Mapping
 
-from kdflow.analysis.cells import NAMES, columns, notes
+from kdflow.analysis.cells import NAMES, columns
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.html import html_table, inert
 
@@ -35,29 +35,33 @@ def page(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
     """Returns the page.
 
     Args:
-        comparison: Its table and footnotes.
+        comparison: Its tables and footnotes; where there are arms of several seeds, every run is the last table.
         figures: What a figure shows, and the figure as PNG.
     """
-    shown = columns(comparison.runs)
+    shown, every = comparison.cells, columns(comparison.runs) if comparison.has_seeds else {}
+    headings = _headings(shown) + (_headings(every, within=".every ") if every else "")
     title = f"Accuracy on {comparison.dataset}"
     footnotes = "".join(f"<li>{inert(note)}</li>" for note in comparison.footnotes)
     lines = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{inert(title)}</title>\n<style>{STYLE}{_headings(shown)}</style>\n</head>\n<body>",
+        f"<title>{inert(title)}</title>\n<style>{STYLE}{headings}</style>\n</head>\n<body>",
         f'<h1>{inert(title)}</h1>\n<div class="wide">{html_table(shown, NAMES)}</div>',
-        f"<p>{inert(' '.join(notes(comparison.runs, comparison.validation)))}</p>",
+        f"<p>{inert(' '.join(comparison.notes))}</p>",
         *([f"<ul>{footnotes}</ul>"] if footnotes else []),
         *(_image(shows, drawn) for shows, drawn in figures.items()),
+        *([f'<h2>Every run</h2>\n<div class="wide every">{html_table(every, NAMES)}</div>'] if every else []),
         "</body>\n</html>\n",
     ]
     return "\n".join(lines)
 
 
-def _headings(shown: Iterable[str]) -> str:
+def _headings(shown: Iterable[str], *, within: str = "") -> str:
     """Where a narrow page shows one cell under the other, each with its heading, all of which are ours."""
-    rules = "".join(f'td:nth-child({place})::before {{ content: "{name}" }}\n' for place, name in enumerate(shown, 1))
+    rules = "".join(
+        f'{within}td:nth-child({place})::before {{ content: "{name}" }}\n' for place, name in enumerate(shown, 1)
+    )
     return f"{NARROW} {{\n{rules}}}\n"
 
 

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from kdflow.analysis.comparison import Row
@@ -27,12 +27,20 @@ def wrapped(text: str, width: int) -> str:
 
 def run_labels(rows: Sequence[Row]) -> list[str]:
     """Returns a drawable label for every run; model, seed and run id are added only where labels would coincide."""
+    return _distinct(rows, (_model, lambda row: f"seed {row.seed}", lambda row: drawable(row.run_id[:8])))
+
+
+def arm_labels(rows: Sequence[Row]) -> list[str]:
+    """Returns the same for arms, of each one run: model and epochs are added only where labels would coincide."""
+    return _distinct(rows, (_model, lambda row: f"{row.epochs} epochs"))
+
+
+def _model(row: Row) -> str:
+    return drawable(row.model, longest=24)
+
+
+def _distinct(rows: Sequence[Row], details: Iterable[Callable[[Row], str]]) -> list[str]:
     labels = [drawable(row.label) for row in rows]
-    details: tuple[Callable[[Row], str], ...] = (
-        lambda row: drawable(row.model, longest=24),
-        lambda row: f"seed {row.seed}",
-        lambda row: drawable(row.run_id[:8]),
-    )
     for detail in details:
         pairs = [(label, detail(row)) for label, row in zip(labels, rows, strict=True)]
         kinds = Counter(label for label, _ in set(pairs))

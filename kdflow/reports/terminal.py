@@ -1,4 +1,4 @@
-"""A comparison in a terminal: a table, or where it is too narrow for one, run under run. Nothing is ever left out."""
+"""A comparison in a terminal: a table, or where it is too narrow for one, line under line. Nothing is left out."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from kdflow.analysis.cells import NAMES, NOTHING, columns, notes
+from kdflow.analysis.cells import NAMES, NOTHING
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.notebook import in_notebook
 from kdflow.common.text import plain
@@ -20,7 +20,7 @@ UNBOUNDED = 10_000
 
 @dataclass(frozen=True)
 class Shown:
-    """The teacher and its students, with the footnotes below; to a file or notebook as wide as it needs to be."""
+    """Runs, or the arms of several seeds, with the footnotes below; to a file or notebook as wide as it needs to be."""
 
     comparison: Comparison
 
@@ -44,11 +44,11 @@ class Shown:
 
     @property
     def _columns(self) -> dict[str, list[str]]:
-        return {heading: list(map(plain, cells)) for heading, cells in columns(self.comparison.runs).items()}
+        return {heading: list(map(plain, cells)) for heading, cells in self.comparison.cells.items()}
 
     @property
     def _below(self) -> list[str]:
-        return list(map(plain, (*notes(self.comparison.runs, self.comparison.validation), *self.comparison.footnotes)))
+        return list(map(plain, (*self.comparison.notes, *self.comparison.footnotes)))
 
 
 def _least_width(shown: Mapping[str, list[str]]) -> int:

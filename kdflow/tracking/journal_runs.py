@@ -1,7 +1,7 @@
 """Reading runs back from the journals in `--runs-dir`, where no store can be asked."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from kdflow.tracking.champion import CHAMPION, best_first, candidates, newest_fi
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import EVERY_EPOCH, WEIGHTS_FOLDER, Record
 from kdflow.tracking.references import LATEST, Reference
+from kdflow.tracking.surroundings import SIGNATURE_TAG
 
 
 class JournalRuns(Runs):
@@ -39,6 +40,12 @@ class JournalRuns(Runs):
         found = [_record(key, journal) for key, journal in self._every()]
         chosen = [record for record in found if record.tags.get("kdflow.role") in roles]
         return sorted(chosen, key=lambda record: record.started, reverse=True)
+
+    def finished(self, signatures: Collection[str]) -> list[Record]:
+        """See `Runs`."""
+        wanted = set(signatures)
+        found = self.runs("teacher", "student")
+        return [one for one in found if one.status == "FINISHED" and one.tags.get(SIGNATURE_TAG) in wanted]
 
     def deleted(self, *roles: str) -> int:
         """None that is known: only a store keeps what is deleted."""
@@ -87,6 +94,8 @@ class JournalRuns(Runs):
 
     def _find(self, reference: Reference) -> tuple[str, Journal]:
         meant = self._registered(reference) if reference.name is not None else reference.run
+        if reference.signature:
+            meant = reference.finished(self)
         for key, journal in self._every():
             if meant and meant in (key, journal.id_of(key)):
                 return key, journal

@@ -33,6 +33,12 @@ def require_same_store(run_ids: Collection[str], begun_in: str) -> None:
     raise TrackingError(f"it was begun in {begun_in}, this is {ours}: set MLFLOW_TRACKING_URI to that")
 
 
+@reported
+def is_of_this_store(run_ids: Collection[str]) -> bool:
+    """Whether the store has one of these runs, and it is not deleted."""
+    return any(_knows(run_id) and absent(run_id) is None for run_id in run_ids)
+
+
 def _knows(run_id: str) -> bool:
     file = sqlite_file()
     if file and not file.exists():  # which asking would make

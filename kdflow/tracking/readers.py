@@ -1,6 +1,6 @@
 """What is asked of runs, wherever they are read from: the MLflow store, or the journals that are kept here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,9 @@ class Runs(Protocol):
 
     def runs(self, *roles: str) -> list[Record]:
         """All runs of these roles that are not deleted, newest first."""
+
+    def finished(self, signatures: Collection[str]) -> list[Record]:
+        """The finished runs that are known by one of these signatures, newest first."""
 
     def deleted(self, *roles: str) -> int:
         """How many runs of these roles are deleted, as far as that is known."""

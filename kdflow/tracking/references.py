@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kdflow.common.errors import TeacherError
+from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
 
+SIGNATURE = "signature:"
+"""Begins a reference to whichever finished run is known by a signature, as jobs name their teacher."""
 LATEST = "latest"
 LOGGED = re.compile(r"m-[0-9a-f]{32}")
 SHORTEST = 4
@@ -25,6 +28,7 @@ class Reference:
         alias: Of a version; None if none is given.
         logged: The id of a logged model; else empty.
         run: A run id, or the beginning of one; else empty.
+        signature: What the run is known by; else empty.
     """
 
     text: str
@@ -33,12 +37,15 @@ class Reference:
     alias: str | None = None
     logged: str = ""
     run: str = ""
+    signature: str = ""
 
     @classmethod
     def read(cls, text: str) -> "Reference":
         """Takes a text apart, whether there is such a thing or not."""
         if text.startswith("runs:/"):
             return cls(text, run=text.removeprefix("runs:/").partition("/")[0])
+        if text.startswith(SIGNATURE):
+            return cls(text, signature=text.removeprefix(SIGNATURE))
         if not text.startswith("models:/"):
             return cls(text, run=text)
         name = text.removeprefix("models:/")
@@ -58,6 +65,16 @@ class Reference:
     def refused(self, reason: str) -> TeacherError:
         """The error that says why it cannot be used."""
         return TeacherError(f"--teacher {self.text}: {reason}")
+
+    def finished(self, runs: Runs) -> str:
+        """The newest finished run of the signature.
+
+        Raises:
+            TeacherError: there is none.
+        """
+        if found := runs.finished([self.signature]):
+            return found[0].run_id
+        raise self.refused(f"no finished run of this signature is in {runs.place}")
 
     def find(self, records: Iterable[Record]) -> str | None:
         """The one run whose id begins like this; None if there is none.

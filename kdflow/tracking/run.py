@@ -23,7 +23,7 @@ from kdflow.tracking.client import client
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.presence import require_same_store
-from kdflow.tracking.surroundings import SIGNATURE_TAG, Surroundings, is_made_to_resume, is_named_by_user
+from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG, Surroundings, is_made_for_nothing, is_named_by_user
 from kdflow.tracking.trouble import reported
 
 if TYPE_CHECKING:
@@ -53,11 +53,33 @@ def reopen(journal: Journal) -> None:
     require_same_store(journal.ids.values(), journal.started["store"])
     if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
         raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
-    if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_to_resume(run := client().get_run(made)):
+    _point("resume", journal.id, "kdflow.resumes")
+
+
+@reported
+def give_way(run_id: str) -> None:
+    """Says in the run that `mlflow run` made for a command which run is taken in its place.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    _point("reuse", run_id, "kdflow.reuses")
+
+
+@reported
+def experiment_of(run: "Run") -> dict[str, str]:
+    """The variable of the environment that sends other commands to the experiment of a run; none if no store has it."""
+    if run.id == run.key:
+        return {f"MLFLOW_EXPERIMENT_{kind.upper()}": value for kind, value in chosen_experiment().items()}
+    return {"MLFLOW_EXPERIMENT_ID": client().get_run(run.id).info.experiment_id}
+
+
+def _point(role: str, run_id: str, tag: str) -> None:
+    if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_for_nothing(run := client().get_run(made)):
         if not is_named_by_user(run):
-            client().update_run(made, name=f"resume {journal.id}")
-        tags = {"kdflow.role": "resume", "kdflow.resumes": journal.id, "kdflow.process": process.identity()}
-        client().log_batch(made, tags=[RunTag(tag, value) for tag, value in tags.items()])
+            client().update_run(made, name=f"{role} {run_id}")
+        tags = {"kdflow.role": role, tag: run_id, "kdflow.process": process.identity()}
+        client().log_batch(made, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 class Run:
@@ -99,8 +121,11 @@ class Run:
             return
         own = {"kdflow.role": role, "kdflow.version": __version__, **alive, **(tags or {})}
         own |= {SIGNATURE_TAG: signature} if signature else {}
+        study = outbox.around.study
         if parent:
-            own |= {"mlflow.parentRunId": parent.key, "kdflow.study_id": parent.key}
+            own |= {"mlflow.parentRunId": parent.key, STUDY_TAG: study or parent.key}
+        elif study:
+            own |= {"mlflow.parentRunId": study, STUDY_TAG: study}
         around = Surroundings() if parent else outbox.around
         if around.named:
             os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow itself does: what else is begun here is another run

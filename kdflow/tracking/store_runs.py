@@ -1,7 +1,7 @@
 """Reading runs back from the MLflow store."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,10 +24,12 @@ from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import EVERY_EPOCH, WEIGHTS_FOLDER, Record
 from kdflow.tracking.references import LATEST, Reference
 from kdflow.tracking.relocation import is_missing
-from kdflow.tracking.surroundings import KEY_TAG
+from kdflow.tracking.surroundings import KEY_TAG, SIGNATURE_TAG
 from kdflow.tracking.trouble import TROUBLE, reported, says_not_there
 
 PAGE = 1000
+FEW = 50
+"""Signatures that are asked for one by one."""
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -44,6 +46,19 @@ class StoreRuns(Runs):
         """See `Runs`."""
         found = [run for role in roles for run in _search(f"tags.`kdflow.role` = '{role}'")]
         return sorted(map(_record, found), key=lambda record: record.started, reverse=True)
+
+    @reported
+    def finished(self, signatures: Collection[str]) -> list[Record]:
+        """See `Runs`; of many signatures, all finished runs are gone through once."""
+        over = "attributes.status = 'FINISHED' and"
+        if len(signatures) <= FEW:
+            asked = [f"{over} tags.`{SIGNATURE_TAG}` = '{one}'" for one in signatures]
+        else:
+            asked = [f"{over} tags.`kdflow.role` = '{role}'" for role in ("teacher", "student")]
+        found = [_record(run) for condition in asked for run in _search(condition)]
+        wanted = set(signatures)
+        known = [record for record in found if record.tags.get(SIGNATURE_TAG) in wanted]
+        return sorted(known, key=lambda record: record.started, reverse=True)
 
     @reported
     def deleted(self, *roles: str) -> int:
@@ -80,6 +95,8 @@ class StoreRuns(Runs):
                 (run.info.run_id for run in _search(f"tags.`{KEY_TAG}` LIKE '{text}%'") if _is_told(run, text)), text
             )
         reference = Reference.read(text)
+        if reference.signature:
+            return reference.finished(self)
         run_id = _model_run(reference) if reference.of_model else reference.run
         if not (reference.of_model or RUN_ID.fullmatch(run_id)):
             run_id = reference.find(self.runs("teacher", "student")) or run_id

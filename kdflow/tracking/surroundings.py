@@ -15,16 +15,23 @@ from mlflow.utils import name_utils
 from kdflow.common.console import say
 from kdflow.common.errors import TrackingError, UsageError
 from kdflow.common.text import plain, redact
-from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
+from kdflow.config import CohortConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
 from kdflow.tracking.address import sqlite_file, uri
 from kdflow.tracking.client import client
 from kdflow.tracking.experiments import named_experiment
 from kdflow.tracking.trouble import reported, says_not_there
 
+STUDY = "KDFLOW_STUDY"
+"""Variable that a job has: the run of its study, by id, or by key until the store has given it one."""
 SIGNATURE_TAG = "kdflow.signature"
+STUDY_TAG = "kdflow.study_id"
 KEY_TAG = "kdflow.key"
 """Tag of every run; of one that `mlflow run` made, a param too: params are written once, so that one command has it."""
-OPTIONS = options(StudyConfig()) | options(TeacherConfig()) | options(StudentConfig()) | options(CompareConfig())
+OPTIONS = {
+    name: spec
+    for config in (StudyConfig(), CohortConfig(), TeacherConfig(), StudentConfig(), CompareConfig())
+    for name, spec in options(config).items()
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Surroundings:
         parent: The run to be nested in whatever it holds; "" for none.
         name: What the user calls the run; "" leaves that to kdflow.
         experiment: That the environment chooses, in which a run that it names must be; empty if it chooses none.
+        study: The run of the study whose job the command is; "" for none.
         options: Of the command, by flat name, as texts: what `mlflow run` has logged of them must be the same.
     """
 
@@ -44,6 +52,7 @@ class Surroundings:
     name: str = ""
     experiment: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    study: str = ""
 
     @property
     def run(self) -> str:
@@ -62,7 +71,8 @@ class Surroundings:
         if nested and (active := mlflow.active_run()):
             return cls(parent=active.info.run_id, name=name)
         named, parent = (os.environ.get(variable, "") for variable in ("MLFLOW_RUN_ID", "MLFLOW_PARENT_RUN_ID"))
-        return cls(named, parent, name, named_experiment(), dict(given) if named else {})
+        given = dict(given) if named else {}
+        return cls(named, parent, name, named_experiment(), given, os.environ.get(STUDY, ""))
 
 
 @reported
@@ -126,9 +136,9 @@ def is_named_by_user(run: MlflowRun) -> bool:
     )
 
 
-def is_made_to_resume(run: MlflowRun) -> bool:
-    """Whether `mlflow run` has just made a run for a command that goes on with another one."""
-    return _is_made_by_mlflow(run) and bool(run.data.params.get("resume", "").strip("'")) and not _is_used(run)
+def is_made_for_nothing(run: MlflowRun) -> bool:
+    """Whether `mlflow run` has just made a run for a command that goes on with another one, or takes it as it is."""
+    return _is_made_by_mlflow(run) and bool({"resume", "reuse"} & run.data.params.keys()) and not _is_used(run)
 
 
 def _obstacle(run_id: str, experiment: Mapping[str, str]) -> str | None:

@@ -8,17 +8,20 @@ those without effect. `SCHEMA` is raised whenever a default or the arithmetic ch
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, flat, logged, needs_teacher, options
+from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, flat, logged, needs_teacher, options
 from kdflow.config.option import Value, show
 from kdflow.distillers import build, distillers
 
 SCHEMA = 1
+Trainings = TeacherConfig | StudentConfig | CohortConfig | StudyConfig
 TEACHERS = {"teacher", "teacher_run_id"}
 """Params that say which teacher a student has: as it was asked for, and the run that this meant."""
 SAID_OTHERWISE = {"precision", "teacher", "temperature", "knobs"}
 """Options that a signature holds as what they came to mean."""
 DISTILLING = {"distiller", "temperature", "knobs"}
+_OF_STUDIES = {"temperature": "temperatures", "distiller": "distillers"}
 
 
 def signature(
@@ -46,6 +49,23 @@ def signature(
     seen = {name: data[name] for name in ("kdflow.data_digest", "kdflow.split_digest")}
     role = "teacher" if isinstance(config, TeacherConfig) else "student"
     return _hash({"role": role, "options": kept, "precision": precision, "data": seen, "teacher": teacher})
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Gives signatures for one data set and arithmetic.
+
+    Attributes:
+        data: The tags of what runs see.
+        precision: "bf16" or "fp32", which `auto` came to mean.
+    """
+
+    data: Mapping[str, str]
+    precision: str
+
+    def sign(self, config: TeacherConfig | StudentConfig, teacher: str = "") -> str:
+        """See `signature`."""
+        return signature(config, data=self.data, precision=self.precision, teacher=teacher)
 
 
 def joint_signature(role: str, signatures: Sequence[str]) -> str:
@@ -87,7 +107,9 @@ def without_effect(alpha: float, distiller: str) -> set[str]:
     return set()
 
 
-def params(config: TeacherConfig | StudentConfig | StudyConfig, *, teacher: str = "") -> dict[str, Value]:
+def params(
+    config: TeacherConfig | StudentConfig | CohortConfig | StudyConfig, *, teacher: str = ""
+) -> dict[str, Value]:
     """What a run logs as its params.
 
     Args:
@@ -115,10 +137,11 @@ def version_tags(config: TeacherConfig | StudentConfig, scores: Mapping[str, flo
     return tags
 
 
-def _without_effect(config: TeacherConfig | StudentConfig | StudyConfig) -> set[str]:
+def _without_effect(config: Trainings) -> set[str]:
     if isinstance(config, StudentConfig):
         return without_effect(config.alpha, config.distiller)
-    if isinstance(config, StudyConfig):
-        idle = without_effect(min(config.alphas), config.distiller)
-        return {"temperatures" if name == "temperature" else name for name in idle - TEACHERS}
+    if isinstance(config, StudyConfig | CohortConfig):
+        idle = set.intersection(*(without_effect(min(config.alphas), name) for name in config.distillers)) - TEACHERS
+        unsaid = {"seed" if config.seeds else "seeds"} if isinstance(config, StudyConfig) else set()
+        return {_OF_STUDIES.get(name, name) for name in idle} | unsaid
     return set()

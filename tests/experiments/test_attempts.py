@@ -10,8 +10,9 @@ import torch
 from kdflow.common.errors import KdflowError
 from kdflow.config import Recipe, StudentConfig
 from kdflow.experiments import study
+from kdflow.experiments.commands import run_student
 from kdflow.experiments.session import prepare
-from kdflow.experiments.study import run_student, run_study
+from kdflow.experiments.study import run_study
 from kdflow.experiments.training_runs import run_cohort
 from kdflow.journal.journal import Journal
 from kdflow.tracking.run import Run

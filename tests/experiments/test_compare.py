@@ -117,7 +117,7 @@ def test_what_is_left_out_is_counted_by_reason():
 
 @pytest.mark.parametrize(("students", "drawn"), [(28, 29), (29, 30), (30, 30), (60, 30)])
 def test_figures_show_a_few_runs_and_say_so_only_if_there_are_more(find, students, drawn):
-    found = find(*(student(str(seed), "0.5", params={"seed": str(seed)}) for seed in range(students)), teacher())
+    found = find(*(student(str(n), "0.5", params={"temperature": str(1 + n)}) for n in range(students)), teacher())
     assert len(found.rows) == students + 1
     assert sum(bool(row.history) for row in found.rows) == drawn
     assert found.footnotes == ((f"Figures show the 30 newest runs of {students + 1}.",) if students > 29 else ())

@@ -39,7 +39,8 @@ def store(own_store):
 @pytest.fixture(scope="module")
 def offline(store, tmp_path_factory):
     """A folder in which a teacher, students, a study and a comparison were run offline, then told to the store."""
-    from kdflow.experiments.study import run_compare, run_student, run_study, run_teacher
+    from kdflow.experiments.commands import run_compare, run_student, run_teacher
+    from kdflow.experiments.study import run_study
 
     folder = tmp_path_factory.mktemp("offline")
     here = {"runs_dir": str(folder), "offline": True}

@@ -124,7 +124,7 @@ def test_a_wrong_parameter_fails_the_run_and_leaves_none_running(client, wrong):
 @pytest.mark.fault
 def test_a_run_that_failed_goes_on_as_the_same_run_and_the_new_one_says_so(client, monkeypatch):
     from kdflow.experiments import training_runs
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from tests.experiments.conftest import student_config
     from tests.stories import require_equal
 
@@ -149,7 +149,7 @@ def test_a_run_that_failed_goes_on_as_the_same_run_and_the_new_one_says_so(clien
 @pytest.mark.fault
 def test_another_value_than_the_runs_is_refused_although_mlflow_gives_every_default(client, monkeypatch):
     from kdflow.experiments import training_runs
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from tests.experiments.conftest import student_config
 
     with monkeypatch.context() as patch:

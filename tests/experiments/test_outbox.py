@@ -156,7 +156,7 @@ def test_a_store_that_is_away_to_the_end_is_an_error_that_names_sync_and_is_wait
 def test_a_server_that_cannot_be_reached_at_the_start_is_an_error_at_once_that_leaves_nothing(
     store, tmp_path, monkeypatch, record_property
 ):
-    from kdflow.experiments.study import run_teacher
+    from kdflow.experiments.commands import run_teacher
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     record_property("faults", 1)

@@ -68,7 +68,7 @@ def refused(match):
 def test_an_experiment_that_takes_no_runs_is_refused_before_training_and_nothing_is_left(
     store, tmp_path, monkeypatch, record_property, variable, value, match
 ):
-    from kdflow.experiments.study import run_teacher
+    from kdflow.experiments.commands import run_teacher
 
     monkeypatch.setenv(f"MLFLOW_EXPERIMENT_{variable}", value)
     record_property("faults", 1)

@@ -101,7 +101,7 @@ def test_whole_numbers_as_a_server_reads_them_from_json_are_answered_like_raw_im
 def test_the_champion_is_the_best_on_validation_of_the_newest_data_and_split(study, capsys):
     from mlflow import MlflowClient
 
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from tests.experiments.conftest import student_config
 
     client, name, split = MlflowClient(), "kdflow-student-digits", "kdflow.split_digest"

@@ -26,7 +26,7 @@ SMALL = {"batch_size": 16, "epochs": 1}
 def first(tmp_path_factory, data):
     """A project of which a teacher was run, and a student that was killed; its folder and their run ids."""
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_student, run_teacher
+    from kdflow.experiments.commands import run_student, run_teacher
 
     folder = tmp_path_factory.mktemp("first") / "project"
     folder.mkdir()
@@ -63,7 +63,7 @@ def dump(file):
 
 
 def test_before_it_is_mended_every_command_that_needs_artifacts_says_how(first, moved):
-    from kdflow.experiments.study import run_compare, run_student
+    from kdflow.experiments.commands import run_compare, run_student
 
     before = dump(moved / "mlflow.db")
     (journal,) = Journal.every(moved / "runs")
@@ -93,7 +93,7 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
     import numpy as np
     from mlflow import MlflowClient
 
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     old, teacher, stopped = first
     before = dump(moved / "mlflow.db")

@@ -32,7 +32,7 @@ def client(store):
 def whole(client, data, tmp_path_factory):
     """A student that was never interrupted, and how many moments it has."""
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "load", lambda config: data)
@@ -48,7 +48,7 @@ BEFORE_ANYTHING = 1
 
 def sweep(client, whole, folder: Path, moments: range, strike: Callable | None) -> int:
     """Interrupts a student at each of these moments and goes on; gives how often."""
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     for moment in moments:
         config = {**SMALL, "runs_dir": str(folder / str(moment))}
@@ -87,7 +87,7 @@ def test_a_signal_waits_for_the_batch_then_the_run_is_killed_and_says_how_to_go_
 ):
     from kdflow.common.signals import Stopped
     from kdflow.experiments import progress
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     steps = []
 
@@ -110,7 +110,7 @@ def test_a_signal_waits_for_the_batch_then_the_run_is_killed_and_says_how_to_go_
 def test_whatever_goes_wrong_while_the_store_is_told_training_goes_on_and_it_is_told_again(
     client, tmp_path, whole, failing
 ):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     def fail():
         raise RuntimeError("something else")
@@ -122,7 +122,7 @@ def test_whatever_goes_wrong_while_the_store_is_told_training_goes_on_and_it_is_
 
 
 def test_a_signal_while_a_run_is_being_made_leaves_it_killed_and_not_running(client, tmp_path, signals):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     config = {**SMALL, "runs_dir": str(tmp_path)}
     when, strike = lambda _, name, __: name == "mark_delivered", lambda: signal.raise_signal(signal.SIGTERM)
@@ -134,7 +134,7 @@ def test_a_signal_while_a_run_is_being_made_leaves_it_killed_and_not_running(cli
 def test_wherever_the_disk_gets_full_it_is_said_in_one_line_and_the_run_goes_on_once_there_is_room(
     client, whole, tmp_path, record_property
 ):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     rooms = [*range(4, 60, 8), 600, 900, 1300, *range(1660, 2120, 65)]
     for room in rooms:
@@ -235,7 +235,7 @@ def test_a_study_goes_on_as_a_whole_and_trains_nothing_twice(
 
 
 def test_a_finished_run_says_so_and_neither_trains_nor_logs(client, whole, tmp_path, capsys, epochs):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     config = {**SMALL, "runs_dir": str(tmp_path)}
     trained = run_student(student_config(**config))
@@ -252,7 +252,8 @@ def test_a_finished_run_says_so_and_neither_trains_nor_logs(client, whole, tmp_p
 
 @pytest.mark.slow
 def test_a_finished_study_says_so_and_neither_trains_nor_logs(client, whole_study, tmp_path, epochs):
-    from kdflow.experiments.study import run_student, run_study
+    from kdflow.experiments.commands import run_student
+    from kdflow.experiments.study import run_study
 
     config = {**STUDY, "runs_dir": str(tmp_path)}
     study = run_study(study_config(**config))
@@ -268,7 +269,7 @@ def test_a_finished_study_says_so_and_neither_trains_nor_logs(client, whole_stud
 
 def test_what_was_stopped_offline_is_told_to_go_on_offline(tmp_path, signals, monkeypatch):
     from kdflow.common.signals import Stopped
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     config = {**SMALL, "runs_dir": str(tmp_path / "my runs"), "offline": True}
     Fault(monkeypatch, at_moment(6), lambda: signal.raise_signal(signal.SIGTERM))

@@ -30,7 +30,7 @@ def client(store):
 def whole(store, data, tmp_path_factory):
     """A student that was never interrupted."""
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "load", lambda config: data)
@@ -41,7 +41,7 @@ def whole(store, data, tmp_path_factory):
 def template(store, data, tmp_path_factory):
     """A student that was killed after its first epoch."""
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     folder = tmp_path_factory.mktemp("killed")
     with pytest.MonkeyPatch.context() as patch:
@@ -60,8 +60,8 @@ def killed(template, tmp_path):
 
 def go_on(folder: Path, reference: str, **given):
     from kdflow.config import StudentConfig
+    from kdflow.experiments.commands import run_student
     from kdflow.experiments.stopped_run import options_of_stopped_run
-    from kdflow.experiments.study import run_student
 
     options = {"runs_dir": str(folder), "resume": reference, **given}
     return run_student(options_of_stopped_run("student", StudentConfig(), options))
@@ -149,7 +149,7 @@ def test_an_unknown_run_is_refused(killed, tmp_path, reference):
 
 
 def test_a_deleted_run_is_refused_with_how_to_restore_it(client, tmp_path):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     interrupted(lambda: run_student(student_config(**SMALL, runs_dir=str(tmp_path))), after_epoch(1))
     run_id = kept_run(tmp_path)
@@ -207,7 +207,7 @@ def test_left_to_itself_a_run_goes_on_with_the_threads_that_it_had(killed, capsy
 
 
 def test_from_a_damaged_checkpoint_the_one_before_is_taken_and_nothing_else_changes(client, whole, tmp_path, capsys):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     config = {**SMALL, "runs_dir": str(tmp_path)}
     interrupted(lambda: run_student(student_config(**config)), telling("metrics", ""), None)
@@ -221,7 +221,7 @@ def test_from_a_damaged_checkpoint_the_one_before_is_taken_and_nothing_else_chan
 
 
 def test_half_a_line_at_the_end_of_a_journal_is_dropped(client, whole, tmp_path):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     config = {**SMALL, "runs_dir": str(tmp_path)}
     interrupted(lambda: run_student(student_config(**config)), after_epoch(1))
@@ -235,7 +235,7 @@ def test_half_a_line_at_the_end_of_a_journal_is_dropped(client, whole, tmp_path)
 def test_a_loss_that_is_no_longer_finite_fails_the_run_keeps_the_last_epoch_and_advises_no_resume(
     client, tmp_path, lr, kept
 ):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from kdflow.training import checkpoint
 
     with pytest.raises(KdflowError) as failed:

@@ -50,7 +50,7 @@ def test_a_study_is_a_teacher_and_a_student_for_each_alpha(study):
 
 @pytest.mark.usefixtures("small_data")
 def test_a_run_says_on_what_it_computed_and_not_that_this_was_left_open(client):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     trained = run_student(student_config(alpha=1, epochs=1, device="auto", precision="auto", threads=0))
     data = client.get_run(trained.run_id).data
@@ -135,7 +135,7 @@ def test_the_comparison_page_names_every_run(study):
 def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
     import torch
 
-    from kdflow.experiments.study import run_student, run_teacher
+    from kdflow.experiments.commands import run_student, run_teacher
     from kdflow.models.weights import read_weights
 
     teacher = run_teacher(teacher_config())
@@ -155,7 +155,7 @@ def test_teacher_and_student_made_one_by_one_equal_those_of_the_study(study):
 def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same(study, monkeypatch):
     import torch
 
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from kdflow.models.weights import read_weights
     from kdflow.teachers.frozen import Frozen
 
@@ -179,7 +179,7 @@ def test_a_student_of_the_same_stream_asks_the_teacher_nothing_and_ends_the_same
 @pytest.mark.parametrize("moment", ["params", "dataset", "text"])
 @pytest.mark.parametrize(("interruption", "status"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")])
 def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, monkeypatch, moment, interruption, status):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     def interrupt(*_):
         raise interruption

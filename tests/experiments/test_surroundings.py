@@ -187,7 +187,7 @@ def test_a_run_that_cannot_be_used_is_refused_before_anything_is_read(
     client, tmp_path, monkeypatch, variable, named, state
 ):
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_compare, run_student
+    from kdflow.experiments.commands import run_compare, run_student
 
     monkeypatch.setattr(session, "load", lambda config: pytest.fail("work began"))
     run_id = client.create_run("0").info.run_id
@@ -250,7 +250,7 @@ def test_a_run_of_ones_own_takes_its_name_and_its_parent_from_the_environment(cl
 def test_in_python_a_run_is_nested_in_the_active_one_when_asked(client, tmp_path, small_data):
     import mlflow
 
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
 
     alone = {"runs_dir": str(tmp_path), "alpha": 1, "batch_size": 16, "epochs": 1}
     with mlflow.start_run(run_name="mine") as mine:
@@ -292,7 +292,7 @@ def test_the_place_of_artifacts_is_asked_of_the_experiment_that_the_run_will_be_
 def test_a_run_that_goes_on_leaves_runs_alone_that_were_not_made_for_this(
     client, tmp_path, small_data, made, monkeypatch
 ):
-    from kdflow.experiments.study import run_student
+    from kdflow.experiments.commands import run_student
     from tests.interruptions import after_epoch, interrupted, kept_run
 
     config = {"alpha": 1, "batch_size": 16, "epochs": 2, "runs_dir": str(tmp_path)}

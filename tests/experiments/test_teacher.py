@@ -9,7 +9,7 @@ from kdflow.common.errors import TeacherError, TrackingError
 from kdflow.config import DataConfig
 from kdflow.data import load
 from kdflow.experiments import find_teacher as teachers
-from kdflow.experiments.study import run_student
+from kdflow.experiments.commands import run_student
 from kdflow.tracking.store_runs import StoreRuns
 from tests.experiments.conftest import student_config
 
@@ -76,7 +76,7 @@ def test_a_beginning_that_several_runs_have_is_refused_and_they_are_listed(study
 
 def test_the_champion_of_the_same_data_and_split_is_taken_by_default(study, digits):
     """Newer is not better, and one of other data is no teacher at all."""
-    from kdflow.experiments.study import run_teacher
+    from kdflow.experiments.commands import run_teacher
     from tests.experiments.conftest import teacher_config
 
     worse = run_teacher(teacher_config(epochs=1, seed=4, lr=0.001)).run_id
@@ -295,7 +295,7 @@ def test_a_teacher_whose_artifacts_are_gone_is_told_with_what_is_left(study, dig
 
     from mlflow import MlflowClient
 
-    from kdflow.experiments.study import run_teacher
+    from kdflow.experiments.commands import run_teacher
     from tests.experiments.conftest import teacher_config
 
     run_id = run_teacher(teacher_config(epochs=1, seed=9)).run_id
@@ -312,7 +312,7 @@ def test_a_teacher_whose_artifacts_are_gone_is_told_with_what_is_left(study, dig
 
 def test_a_student_may_teach_and_is_compared_as_the_teacher(study):
     from kdflow.config import CompareConfig
-    from kdflow.experiments.study import run_compare
+    from kdflow.experiments.commands import run_compare
 
     graduate = next(row for row in study.rows if row.alpha == 1)
     taught = run_student(student_config(alpha=0, epochs=1, teacher=graduate.run_id))

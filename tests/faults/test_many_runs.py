@@ -82,10 +82,15 @@ def fill(store, students, *, hostile=""):
         run_id, when = (uuid.uuid4().hex, 1_700_000_000_000 + number) if number else (teacher, 1_700_000_000_000)
         role = "student" if number else "teacher"
         runs.append((run_id, f"{role} {hostile}"[:250], "FINISHED", when, when, "active", f"file:///nowhere/{run_id}"))
-        settings = {"model": "small-cnn", "seed": str(number), "epochs": "10", "lr": f"0.05{hostile}"}
+        settings = {"model": "small-cnn", "seed": "0", "epochs": "10", "lr": f"0.05{hostile}"}
         marks = {**DATA, "kdflow.role": role, "mlflow.runName": f"{role} {hostile}"}
         if number:
-            settings |= {"alpha": "0.5", "distiller": f"soft-targets{hostile}", "temperature": "4", "knobs": hostile}
+            settings |= {
+                "alpha": "0.5",
+                "distiller": f"soft-targets{hostile}",
+                "temperature": str(number),
+                "knobs": hostile,
+            }
             marks["kdflow.teacher_run_id"] = teacher
         params += [(name, value, run_id) for name, value in settings.items()]
         tags += [(name, value, run_id) for name, value in marks.items()]
@@ -125,7 +130,7 @@ def store(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_thousand_runs_are_compared_in_a_few_seconds_and_none_is_missed(store, tmp_path):
     from kdflow.config import CompareConfig
-    from kdflow.experiments.study import run_compare
+    from kdflow.experiments.commands import run_compare
 
     fill(store, 2000)
     began = time.monotonic()
@@ -145,7 +150,7 @@ def test_names_that_mean_harm_are_inert_in_all_that_a_comparison_makes(
     store, tmp_path, record_property, capsys, monkeypatch
 ):
     from kdflow.config import CompareConfig
-    from kdflow.experiments.study import run_compare
+    from kdflow.experiments.commands import run_compare
 
     monkeypatch.setenv("COLUMNS", "200")
     hostile = "<script>|a\n|b|\r[x](javascript:1)=1+1 [bold]$x_{ \x1b[2J\u202e _y @SUM(A1)"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdflow.reports import formats
+from kdflow.reports.lettering import run_labels
 from tests.comparisons import HISTORY, LABELS_ONLY, MIXED, STUDY, TEACHER, TEACHER_ONLY, legend, png, with_rows
 
 
@@ -35,7 +36,7 @@ def test_runs_that_differ_in_seed_model_or_nothing_get_labels_of_their_own() -> 
         LABELS_ONLY,
         replace(LABELS_ONLY, run_id="5" * 32),
     )
-    assert legend(formats.loss_curves(with_rows(STUDY, rows))) == [
+    assert run_labels(rows) == [
         "alpha = 0.5, T = 4, seed 0",
         "alpha = 0.5, T = 4, seed 1",
         "alpha = 0, T = 4, other",
@@ -88,7 +89,7 @@ def test_the_curves_of_a_run_are_loss_and_percent() -> None:
 
 
 def test_a_long_legend_leaves_the_panels_their_room() -> None:
-    rows = tuple(replace(MIXED, seed=place, settings="lr=0.1, momentum=0.95, cosine") for place in range(40))
+    rows = tuple(replace(MIXED, settings=f"lr=0.1, momentum=0.{place}, cosine") for place in range(40))
     figure = formats.loss_curves(with_rows(STUDY, rows))
     assert png(figure)
     heights = [panel.get_window_extent().height / figure.dpi for panel in figure.axes]

@@ -20,7 +20,8 @@ MODEL = "models:/kdflow-student-colours"
 def told(data: Dataset, tmp_path_factory: pytest.TempPathFactory):
     """The folder and results of a study and of a student that was stopped; a store was told of both."""
     from kdflow.experiments import session
-    from kdflow.experiments.study import run_student, run_study
+    from kdflow.experiments.commands import run_student
+    from kdflow.experiments.study import run_study
     from kdflow.experiments.sync import run_sync
     from tests.experiments.conftest import student_config, study_config
 

@@ -1,0 +1,87 @@
+"""The table of runs: teachers first, by seed, then students by falling alpha, distiller, temperature and seed."""
+
+from typing import TYPE_CHECKING
+
+from kdflow.analysis.comparison import FACTS
+from kdflow.analysis.records import FINAL, LOSS, idle, is_softened, number, seed_of, settings_of, temperature
+from kdflow.analysis.students import TEACHER
+from kdflow.config import needs_teacher
+from kdflow.evaluation.metrics import columns
+from kdflow.tracking.record import Record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
+"""Params with columns of their own."""
+
+
+def table(teachers: list[Record], students: list[Record]) -> "DataFrame":
+    """Returns one line a run (see `kdflow.analysis.comparison.Comparison`).
+
+    The gap of a student is to the teacher that taught it; that of one of labels to the teacher of its seed, or to the
+    only one.
+
+    Args:
+        teachers: By seed.
+        students: In any order.
+    """
+    from pandas import DataFrame
+
+    by_id = {one.run_id: one for one in teachers}
+    by_seed = {seed_of(one): one for one in teachers}
+    only = teachers[0] if len(teachers) == 1 else None
+    varying = _varying(students)
+    lines = [_teacher_line(record) for record in teachers]
+    for record in sorted(students, key=_place):
+        taught_by = record.tags.get(TEACHER)
+        teacher = by_id.get(taught_by) if taught_by is not None else by_seed.get(seed_of(record), only)
+        lines.append(_student_line(record, teacher, varying))
+    more = [name.removeprefix("final/") for name in columns() if name not in FINAL]
+    shown = [*FACTS, *(name for name in more if any(name in line for line in lines))]
+    return DataFrame([[line.get(name) for name in shown] for line in lines], columns=shown, dtype=object)
+
+
+def _place(student: Record) -> tuple[float, str, float, int, int]:
+    alpha = number(student, "alpha")
+    return -alpha, _distiller(student) or "", temperature(student), seed_of(student), student.started
+
+
+def _distiller(student: Record) -> str | None:
+    return student.params.get("distiller") if needs_teacher(number(student, "alpha")) else None
+
+
+def _teacher_line(record: Record) -> dict[str, object]:
+    params, metrics = record.params, record.metrics
+    return {
+        "run_id": record.run_id,
+        "role": "teacher",
+        "model": params["model"],
+        "seed": seed_of(record),
+        "epochs": int(number(record, "epochs")),
+        "settings": "",
+        "parameters": int(metrics["model/parameters"]),
+        **{name.removeprefix("final/"): metrics[name] for name in columns() if name in metrics},
+    }
+
+
+def _student_line(record: Record, teacher: Record | None, varying: list[str]) -> dict[str, object]:
+    own = dict(settings_of(record, without=idle(record)))
+    test = FINAL[2]
+    return _teacher_line(record) | {
+        "role": "student",
+        "alpha": number(record, "alpha"),
+        "distiller": _distiller(record),
+        "temperature": temperature(record) if is_softened(record) else None,
+        "settings": ", ".join(f"{name}={own[name]}" for name in varying if own.get(name)),
+        "gap": record.metrics[test] - teacher.metrics[test] if teacher else None,
+    }
+
+
+def _varying(students: list[Record]) -> list[str]:
+    """The params, other than those with columns of their own, in which students differ."""
+    found: dict[str, set[str]] = {}
+    for student in students:
+        for name, value in settings_of(student, without=SHOWN | idle(student)):
+            found.setdefault(name, set()).add(value)
+    return sorted(name for name, values in found.items() if len(values) > 1)

@@ -1,0 +1,194 @@
+"""Training a teacher, a student, students side by side; comparing: what the command line does, as plain functions."""
+
+from typing import Any
+
+from kdflow import distillers, models
+from kdflow.analysis import selection
+from kdflow.analysis.comparison import Comparison
+from kdflow.common.console import say
+from kdflow.common.errors import UsageError
+from kdflow.common.mlflow_project import typed
+from kdflow.common.text import command
+from kdflow.config import (
+    CohortConfig,
+    CompareConfig,
+    DataConfig,
+    KeepingConfig,
+    StudentConfig,
+    TeacherConfig,
+    flat,
+    needs_teacher,
+    texts,
+)
+from kdflow.config.option import flag, show
+from kdflow.experiments import compare, grid, reuse
+from kdflow.experiments.find_teacher import Teacher
+from kdflow.experiments.results import Trained
+from kdflow.experiments.session import Session, begun, prepare, readable, require_tracking
+from kdflow.experiments.training_runs import Plan, run_cohort
+from kdflow.tracking.checks import make_ready
+from kdflow.tracking.run import Run, data_tags, settled_tags
+from kdflow.tracking.surroundings import Surroundings
+from kdflow.training.identity import joint_signature, params
+from kdflow.training.member import Member
+
+KEPT_HERE = "look at what is kept here with --offline"
+
+
+def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
+    """Trains, evaluates, logs and registers a teacher, unless that is done already.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
+
+    Raises:
+        KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
+    """
+    session = prepare("teacher", config, nested=nested)
+    known_by = session.signer.sign(session.config)
+    with session.alone(known_by) as session:
+        trained = _done(session, session.config, known_by)
+        if trained is None:
+            plan = plan_run(session.config, session)
+            with session.begun(known_by) as outbox:
+                (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
+    again = (*_said(config.data), *_said(config.keeping))
+    say(f"Next: {typed(command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again))}")
+    return trained
+
+
+def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
+    """Trains, evaluates, logs and registers a student, unless that is done; at alpha = 1 no teacher is looked for.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
+
+    Raises:
+        KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
+    """
+    session = prepare("student", config, nested=nested)
+    teacher = session.find_teacher(session.config) if needs_teacher(config.alpha) else None
+    taught_by = teacher.signature if teacher else ""
+    known_by = session.signer.sign(session.config, taught_by)
+    with session.alone(known_by) as session:
+        trained = _done(session, session.config, known_by, teacher)
+        if trained is None:
+            plan = plan_run(session.config, session, taught_by)
+            with session.begun(known_by, teacher=teacher) as outbox:
+                (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
+    say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
+    return trained
+
+
+def run_students(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
+    """Trains students of one seed side by side, those of them that are not done.
+
+    Args:
+        config: The options.
+        nested: Nest their run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
+
+    Returns:
+        What each of them ended with, in their order.
+
+    Raises:
+        KdflowError: see `kdflow.errors` for the kinds.
+        Stopped: a signal came.
+    """
+    session = prepare("cohort", config, nested=nested)
+    configs = grid.students(session.config)
+    if not configs:
+        raise UsageError(f"--cohort-number {config.cohort_number}: there are fewer cohorts of {config.cohort_size}")
+    teacher = session.find_teacher(session.config) if any(needs_teacher(one.alpha) for one in configs) else None
+    known_by = {session.signer.sign(one, _teaching(one, teacher)): one for one in configs}
+    with session.alone(joint_signature("cohort", list(known_by))) as session:
+        done = reuse.finished(session, list(known_by), teacher=teacher.run_id if teacher else "")
+        done = {known: record for known, record in done.items() if not session.has("student", known)}
+        for known, record in done.items():
+            reuse.tell(record, f"student {grid.student_name(known_by[known])}", session)
+        left = [plan_run(one, session, _teaching(one, teacher)) for known, one in known_by.items() if known not in done]
+        trained = _train_students(session, left, list(known_by), teacher) if left else []
+        trained += [reuse.reused(one, known_by[known], session.data, session.runs) for known, one in done.items()]
+    say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
+    return sorted(trained, key=lambda one: list(known_by).index(one.signature))
+
+
+def _train_students(
+    session: Session[CohortConfig], plans: list[Plan], members: list[str], teacher: Teacher | None
+) -> list[Trained]:
+    """Trains students in a run of their own, in which theirs are nested."""
+    known_by, data, runtime = joint_signature("cohort", members), session.data, session.runtime
+    tags = data_tags(data) | settled_tags(runtime)
+    name = f"cohort seed={session.config.runtime.seed}"
+    with (
+        session.begun(known_by, teacher=teacher) as outbox,
+        Run(outbox, "cohort", name, tags=tags, signature=known_by) as cohort,
+    ):
+        cohort.params(params(session.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
+        return run_cohort(plans, data, session.config.recipe, runtime, outbox, teacher=teacher, parent=cohort)
+
+
+def _done(
+    session: Session[Any], config: TeacherConfig | StudentConfig, known_by: str, teacher: Teacher | None = None
+) -> Trained | None:
+    """A training that was finished before, as it ended."""
+    if session.journal:
+        return None
+    done = reuse.finished(session, [known_by], teacher=teacher.run_id if teacher else "")
+    if known_by not in done:
+        return None
+    name = "teacher" if isinstance(config, TeacherConfig) else f"student {grid.student_name(config)}"
+    reuse.tell(done[known_by], name, session)
+    return reuse.reused(done[known_by], config, session.data, session.runs)
+
+
+def _teaching(config: StudentConfig, teacher: Teacher | None) -> str:
+    return teacher.signature if teacher and needs_teacher(config.alpha) else ""
+
+
+def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
+    """Compares finished runs and logs tables and figures as a run of its own.
+
+    Args:
+        config: The options.
+        nested: Nest its run in the active run of MLflow, as `mlflow.start_run(nested=True)` does.
+
+    Raises:
+        KdflowError: see `kdflow.errors` for the kinds.
+    """
+    around = Surroundings.found(texts(config), nested=nested)
+    if not config.keeping.offline:
+        require_tracking(around, otherwise=KEPT_HERE)
+    runs = readable(config.keeping.runs_dir, offline=config.keeping.offline)
+    comparison = selection.find(config, runs)
+    if not config.keeping.offline:
+        make_ready(otherwise=KEPT_HERE, named=around.run)
+    compare.tell_teacher(comparison, runs, named=bool(config.teacher))
+    with begun("compare", config.keeping, {}, around) as outbox:
+        return compare.log(comparison, outbox, runs)
+
+
+def _said(config: DataConfig | KeepingConfig) -> list[str]:
+    """Options that are not at their defaults, as they are typed again for a next command."""
+    default, differing = flat(type(config)()), flat(config)
+    again = {name: value for name, value in differing.items() if value != default[name] and name != "resume"}
+    return [word for name, value in again.items() for word in (flag(name), show(value))]
+
+
+def plan_run(config: TeacherConfig | StudentConfig, session: Session[Any], taught_by: str = "") -> Plan:
+    """A run to be, with its network.
+
+    Args:
+        config: Of the run.
+        session: Of the command.
+        taught_by: The signature of its teacher, where it learns from one.
+    """
+    model = models.build(config.model, len(session.data.classes), seed=config.runtime.seed)
+    if isinstance(config, TeacherConfig):
+        return Plan(config, Member("teacher", model), session.signer.sign(config))
+    distiller = distillers.build(config.distiller, temperature=config.temperature, knobs=config.knobs)
+    known_by = session.signer.sign(config, taught_by if needs_teacher(config.alpha) else "")
+    return Plan(config, Member(grid.student_name(config), model, config.alpha, distiller), known_by)
