@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdflow.common import files, process
-from kdflow.config import AnyConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, options
+from kdflow.config import (
+    AnyConfig,
+    CohortConfig,
+    CompareConfig,
+    StudentConfig,
+    StudyConfig,
+    TeacherConfig,
+    configure,
+    options,
+)
 
 if TYPE_CHECKING:
     from kdflow.analysis.comparison import Comparison
@@ -53,6 +62,12 @@ def run_teacher(*, nested: bool = False, **given: object) -> "Trained":
 def run_student(*, nested: bool = False, **given: object) -> "Trained":
     """Trains a student on alpha * labels + (1 - alpha) * teacher, evaluates, logs and registers it."""
     return _run("student", StudentConfig(), given, nested=nested)
+
+
+@_with_options_of(CohortConfig())
+def run_cohort(*, nested: bool = False, **given: object) -> "list[Trained]":
+    """Trains students of one seed side by side, on the same batches and one forward of the teacher."""
+    return _run("cohort", CohortConfig(), given, nested=nested)
 
 
 @_with_options_of(CompareConfig())

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.servers import ENVIRONMENT
 
 # The student's network teaches here: it is quick.
-COMPUTING = ("--dataset", "digits", "--threads", "1", "--precision", "fp32", "--device", "cpu")
+COMPUTING = ("--dataset", "digits", "--threads", "1", "--precision", "fp32", "--device", "cpu", "--reuse", "false")
 TEACHER = ("teacher", *COMPUTING, "--model", "small-cnn")
 STUDENT = ("student", *COMPUTING)
 STUDY = ("study", *COMPUTING, "--teacher-model", "small-cnn")

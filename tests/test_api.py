@@ -15,7 +15,16 @@ import pytest
 
 import kdflow
 from kdflow.common.errors import UsageError
-from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
+from kdflow.config import (
+    CohortConfig,
+    CompareConfig,
+    StudentConfig,
+    StudyConfig,
+    TeacherConfig,
+    configure,
+    flat,
+    options,
+)
 from tests.comparisons import STUDY, TEACHER, with_rows
 from tests.reports.test_escaping import for_names, named
 from tests.reports.test_html_page import OURS, Read
@@ -23,6 +32,7 @@ from tests.reports.test_html_page import OURS, Read
 CONFIGS: dict[str, Any] = {
     "teacher": TeacherConfig(),
     "student": StudentConfig(),
+    "cohort": CohortConfig(),
     "study": StudyConfig(),
     "compare": CompareConfig(),
 }
@@ -32,11 +42,13 @@ every_kind = pytest.mark.parametrize("kind", CONFIGS)
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The configs that reach the commands, which do nothing else here."""
-    from kdflow.experiments import study
+    from kdflow.experiments import commands, study
 
     configs: list[Any] = []
     for kind in CONFIGS:
-        monkeypatch.setattr(study, f"run_{kind}", lambda config, nested: configs.append(config))
+        monkeypatch.setattr(
+            study if kind == "study" else commands, f"run_{kind}", lambda config, nested: configs.append(config)
+        )
     return configs
 
 
@@ -91,7 +103,7 @@ def test_an_option_that_a_study_has_twice_is_asked_back() -> None:
 def test_for_the_time_of_a_call_mlflow_is_quiet_and_impatient_and_afterwards_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from kdflow.experiments import study
+    from kdflow.experiments import commands
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
@@ -104,7 +116,7 @@ def test_for_the_time_of_a_call_mlflow_is_quiet_and_impatient_and_afterwards_as_
         within.update(os.environ, level=str(logger.level))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "run_compare", look)
+    monkeypatch.setattr(commands, "run_compare", look)
     with pytest.raises(KeyboardInterrupt):
         kdflow.run_compare()
     assert within["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true", "a printed address can hold a password"
@@ -115,7 +127,7 @@ def test_for_the_time_of_a_call_mlflow_is_quiet_and_impatient_and_afterwards_as_
 
 
 def test_the_package_lists_what_it_offers_and_has_nothing_else() -> None:
-    assert {"run_study", "run_teacher", "run_student", "run_compare"} <= set(dir(kdflow))
+    assert {"run_study", "run_teacher", "run_student", "run_cohort", "run_compare"} <= set(dir(kdflow))
     with pytest.raises(AttributeError, match="'kdflow' has no attribute 'run_stduy'"):
         _ = kdflow.run_stduy  # type: ignore[attr-defined]
 

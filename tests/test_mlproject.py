@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, mlproject, options
+from kdflow.config import CohortConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig, mlproject, options
 from kdflow.config.mlproject import FILES, renewed
 from kdflow.config.option import flag, option, show
 
@@ -15,6 +15,7 @@ ENTRY_POINTS = {
     "main": StudyConfig(),
     "teacher": TeacherConfig(),
     "student": StudentConfig(),
+    "cohort": CohortConfig(),
     "compare": CompareConfig(),
 }
 TYPES = {int: "int", float: "float", str: "string", bool: "string", tuple: "string"}

@@ -153,9 +153,9 @@ def student(config: StudentConfig) -> None:
 @_command(CohortConfig(), long=True)
 def cohort(config: CohortConfig) -> None:
     """Train students of one seed side by side, on the same batches and one forward of the teacher."""
-    from kdflow.experiments.commands import run_students
+    from kdflow.experiments.commands import run_cohort
 
-    run_students(config)
+    run_cohort(config)
 
 
 @_command(CompareConfig(), long=True)

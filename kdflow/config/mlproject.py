@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from kdflow.config.base import Checked, options
-from kdflow.config.commands import CompareConfig, StudentConfig, StudyConfig, TeacherConfig
+from kdflow.config.commands import CohortConfig, CompareConfig, StudentConfig, StudyConfig, TeacherConfig
 from kdflow.config.option import Option, flag, show
 
 FILES = ("MLproject", "docker/MLproject")
@@ -14,6 +14,7 @@ _COMMANDS: dict[str, tuple[str, Checked]] = {
     "main": ("study", StudyConfig()),
     "teacher": ("teacher", TeacherConfig()),
     "student": ("student", StudentConfig()),
+    "cohort": ("cohort", CohortConfig()),
     "compare": ("compare", CompareConfig()),
 }
 _NUMBERS = {int: "int", float: "float"}
@@ -40,12 +41,17 @@ def _entry_point(name: str, command: str, config: Checked) -> str:
         (
             f"  {name}:",
             "    parameters:",
-            *(f"      {option}: {_parameter(spec)}" for option, spec in specs.items()),
+            *(f"      {_key(option)}: {_parameter(spec)}" for option, spec in specs.items()),
             "    command: >-",
             textwrap.indent(typed, " " * 6),
             "",
         )
     )
+
+
+def _key(option: str) -> str:
+    """A name as YAML takes it: there, `on` alone is a truth value."""
+    return json.dumps(option) if option == "on" else option
 
 
 def _parameter(spec: Option) -> str:

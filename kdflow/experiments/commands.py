@@ -25,7 +25,7 @@ from kdflow.experiments import compare, grid, reuse
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.results import Trained
 from kdflow.experiments.session import Session, begun, prepare, readable, require_tracking
-from kdflow.experiments.training_runs import Plan, run_cohort
+from kdflow.experiments.training_runs import Plan, train_cohort
 from kdflow.tracking.checks import make_ready
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import Surroundings
@@ -53,7 +53,7 @@ def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
         if trained is None:
             plan = plan_run(session.config, session)
             with session.begun(known_by) as outbox:
-                (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox)
+                (trained,) = train_cohort([plan], session.data, config.recipe, session.runtime, outbox)
     again = (*_said(config.data), *_said(config.keeping))
     say(f"Next: {typed(command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again))}")
     return trained
@@ -79,12 +79,12 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
         if trained is None:
             plan = plan_run(session.config, session, taught_by)
             with session.begun(known_by, teacher=teacher) as outbox:
-                (trained,) = run_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
+                (trained,) = train_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
     say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
     return trained
 
 
-def run_students(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
+def run_cohort(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
     """Trains students of one seed side by side, those of them that are not done.
 
     Args:
@@ -128,7 +128,7 @@ def _train_students(
         Run(outbox, "cohort", name, tags=tags, signature=known_by) as cohort,
     ):
         cohort.params(params(session.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
-        return run_cohort(plans, data, session.config.recipe, runtime, outbox, teacher=teacher, parent=cohort)
+        return train_cohort(plans, data, session.config.recipe, runtime, outbox, teacher=teacher, parent=cohort)
 
 
 def _done(

@@ -18,7 +18,7 @@ from kdflow.experiments.grid import Grid, PlannedRun, told
 from kdflow.experiments.progress import JobsProgress
 from kdflow.experiments.session import Session, prepare, readable
 from kdflow.experiments.study_plan import StudyPlan, job_config
-from kdflow.experiments.training_runs import run_cohort
+from kdflow.experiments.training_runs import train_cohort
 from kdflow.launchers import Place, launchers, run
 from kdflow.teachers.frozen import Frozen
 from kdflow.tracking.outbox import Outbox
@@ -105,7 +105,7 @@ def _train_here(
     teacher = known or _teacher(grid.runs[0], session, done, outbox, study)
     left = [plan_run(one.config, session, one.taught_by) for one in grid.students if one.signature not in done]
     if left:
-        run_cohort(left, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
+        train_cohort(left, data, config.student_recipe, runtime, outbox, teacher=teacher, parent=study)
     return [teacher.run_id]
 
 
@@ -117,7 +117,7 @@ def _teacher(
     else:
         plan = plan_run(planned.config, session)
         recipe = session.config.teacher_recipe
-        (trained,) = run_cohort([plan], session.data, recipe, session.runtime, outbox, parent=study)
+        (trained,) = train_cohort([plan], session.data, recipe, session.runtime, outbox, parent=study)
     return Teacher(trained.run_id, Frozen(trained.model), trained.signature)
 
 

@@ -62,7 +62,7 @@ class Plan:
         return self.role if self.role == self.member.name else f"{self.role} {self.member.name}"
 
 
-def run_cohort(
+def train_cohort(
     plans: Sequence[Plan],
     data: Dataset,
     recipe: Recipe,

@@ -13,14 +13,14 @@ from kdflow.common import signals
 from kdflow.common.errors import DataError, KdflowError, TeacherError, TrackingError
 from kdflow.config import CompareConfig, StudentConfig, StudyConfig, TeacherConfig, options
 from kdflow.config.option import flag, show
-from kdflow.experiments import session, study
+from kdflow.experiments import commands, session, study
 
 COMMANDS = {"study": StudyConfig(), "teacher": TeacherConfig(), "student": StudentConfig(), "compare": CompareConfig()}
 NUMBERS = [
     (command, name)
     for command, config in COMMANDS.items()
     for name, spec in options(config).items()
-    if isinstance(spec.default, int | float | tuple) and not isinstance(spec.default, bool)
+    if isinstance(spec.default, int | float | tuple) and not isinstance(spec.default, bool) and spec.each is not str
 ]
 
 
@@ -69,7 +69,7 @@ def test_every_number_is_checked_before_anything_is_made(monkeypatch, kdflow, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     spec = options(COMMANDS[command])[name]
-    wrong = ["nan", "inf", "-inf", "-1", "", "abc", "1e400", "1,5;", "\u0661x"]
+    wrong = ["nan", "inf", "-inf", "-1", "abc", "1e400", "1,5;", "\u0661x", *[""] * (spec.default != ())]
     wrong += ["0"] if (spec.low or 0) > 0 or spec.above is not None else []
     for raw in wrong:
         expected = f"kdflow: error: {flag(name)} is {raw!r}: give {spec.allowed} (default {show(spec.default)})\n"
@@ -122,7 +122,7 @@ def test_each_kind_of_failure_has_its_exit_code(monkeypatch, kdflow, kind):
     def fail(config):
         raise kind("what went wrong\nand a second line")
 
-    monkeypatch.setattr(study, "run_compare", fail)
+    monkeypatch.setattr(commands, "run_compare", fail)
     code, error = kdflow("compare").line
     assert code == kind.exit_code
     assert error == "kdflow: error: what went wrong and a second line\n"
@@ -132,7 +132,7 @@ def test_ctrl_c_is_exit_130(monkeypatch, kdflow):
     def interrupt(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "run_compare", interrupt)
+    monkeypatch.setattr(commands, "run_compare", interrupt)
     assert kdflow("compare")[0] == 130
 
 
@@ -144,14 +144,14 @@ def test_a_signal_is_one_line_with_what_to_do_next_and_the_documented_code(monke
         stopped.add_note("go on with: kdflow compare")
         raise stopped
 
-    monkeypatch.setattr(study, "run_compare", stop)
+    monkeypatch.setattr(commands, "run_compare", stop)
     expected = f"kdflow: error: stopped by {signum.name}; go on with: kdflow compare\n"
     assert kdflow("compare").line == (code, expected)
 
 
 def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, kdflow):
     seen = []
-    monkeypatch.setattr(study, "run_student", seen.append)
+    monkeypatch.setattr(commands, "run_student", seen.append)
     for alpha, lr in (("0", "0.001"), ("0.0", "1e-3"), ("0.00", ".001")):
         assert kdflow("student", "--alpha", alpha, "--lr", lr)[0] == 0
     assert len(set(seen)) == 1
@@ -173,18 +173,18 @@ def test_a_spelling_of_a_number_makes_no_difference(monkeypatch, kdflow):
 )
 def test_an_option_that_is_true_or_false_alone_means_true(monkeypatch, kdflow, arguments, meant):
     seen = []
-    monkeypatch.setattr(study, "run_student", seen.append)
+    monkeypatch.setattr(commands, "run_student", seen.append)
     assert kdflow("student", *arguments).line == (0, "")
     (config,) = seen
     assert config.runtime.deterministic is meant
     assert config.alpha == (0.25 if "--alpha" in arguments else StudentConfig().alpha)
 
 
-@pytest.mark.parametrize("command", ["study", "teacher", "student"])
+@pytest.mark.parametrize("command", ["study", "teacher", "student", "cohort"])
 @pytest.mark.parametrize("flag", ["--deterministic", "--flip", "--resize", "--augment-val"])
 def test_every_command_takes_its_flags_alone(monkeypatch, kdflow, command, flag):
     seen = []
-    monkeypatch.setattr(study, f"run_{command}", seen.append)
+    monkeypatch.setattr(study if command == "study" else commands, f"run_{command}", seen.append)
     for value in ((), ("true",), ("false",)):
         assert kdflow(command, flag, *value)[0] == 0
     assert seen[0] == seen[1] != seen[2]

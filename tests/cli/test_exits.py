@@ -20,14 +20,15 @@ import pytest
 from kdflow.cli import exits, main
 from kdflow.common import console, process
 from kdflow.common.errors import UnforeseenError
-from kdflow.experiments import catalogue, doctor, study, sync
+from kdflow.experiments import catalogue, commands, doctor, study, sync
 
 PACKAGE = Path(__file__).parents[2] / "kdflow"
 WORK = {
     "study": (study, "run_study"),
-    "teacher": (study, "run_teacher"),
-    "student": (study, "run_student"),
-    "compare": (study, "run_compare"),
+    "teacher": (commands, "run_teacher"),
+    "student": (commands, "run_student"),
+    "cohort": (commands, "run_cohort"),
+    "compare": (commands, "run_compare"),
     "sync": (sync, "run_sync"),
     "doctor": (doctor, "run_doctor"),
     "list": (catalogue, "print_catalogue"),
@@ -166,7 +167,7 @@ def test_a_reader_that_goes_away_costs_no_work(monkeypatch, kdflow):
     left = []
     monkeypatch.setattr(console, "leave_stdout", lambda: left.append(True))
     monkeypatch.setattr(console, "console", type(console.console)())  # which keeps what nobody reads
-    monkeypatch.setattr(study, "run_compare", work)
+    monkeypatch.setattr(commands, "run_compare", work)
     monkeypatch.setattr(sys, "stdout", Gone())
     assert kdflow("compare")[0] == 0
     assert (done, left) == (["the rest"], [True])
@@ -238,7 +239,7 @@ def test_a_signal_of_which_an_import_makes_another_error_is_told_as_the_signal(m
         raise ImportError("numpy.core failed to import")
 
     monkeypatch.setattr(signals, "_noted", None)
-    monkeypatch.setattr(study, "run_compare", work)
+    monkeypatch.setattr(commands, "run_compare", work)
     code, _, err = kdflow("compare")
     assert (code, err) == (143, "kdflow: error: stopped by SIGTERM\n")
 

@@ -12,6 +12,7 @@ from kdflow.common.errors import Problems, UsageError
 from kdflow.config import (
     STUDENT_RECIPE,
     TEACHER_RECIPE,
+    CohortConfig,
     CompareConfig,
     DataConfig,
     Recipe,
@@ -23,13 +24,15 @@ from kdflow.config import (
     flat,
     options,
 )
+from kdflow.config.commands import knobs_of
 from kdflow.config.option import flag, show
 
-CONFIGS = [TeacherConfig(), StudentConfig(), StudyConfig(), CompareConfig()]
+CONFIGS = [TeacherConfig(), StudentConfig(), CohortConfig(), StudyConfig(), CompareConfig()]
 EVERY_OPTION = [
     pytest.param(config, name, id=f"{type(config).__name__}-{name}") for config in CONFIGS for name in options(config)
 ]
-CHECKED_OPTIONS = [param for param in EVERY_OPTION if options(param.values[0])[param.values[1]].allowed != "a text"]
+TEXTS = ("a text", "names separated by commas")
+CHECKED_OPTIONS = [param for param in EVERY_OPTION if options(param.values[0])[param.values[1]].allowed not in TEXTS]
 
 
 @pytest.mark.parametrize(("config", "name"), EVERY_OPTION)
@@ -47,7 +50,7 @@ def test_a_shown_default_gives_the_same_config(config: Any, name: str) -> None:
 @pytest.mark.parametrize(("config", "name"), CHECKED_OPTIONS)
 def test_nonsense_is_refused_in_one_line(config: Any, name: str) -> None:
     spec = options(config)[name]
-    for raw in ("nan", "inf", "-inf", "-1", "", "nonsense", "1e400"):
+    for raw in ("nan", "inf", "-inf", "-1", *[""] * (spec.default != ()), "nonsense", "1e400"):
         with pytest.raises(UsageError) as caught:
             configure(config, **{name: raw})
         assert str(caught.value) == f"{flag(name)} is {raw!r}: give {spec.allowed} (default {show(spec.default)})"
@@ -126,16 +129,45 @@ def test_the_default_study_is_the_mission() -> None:
 def test_students_and_teacher_of_a_study_are_configured_as_if_alone() -> None:
     study = configure(StudyConfig(), dataset="digits", seed=3, student_epochs=2, teacher_epochs=4, knobs="distance=1")
     alone = configure(StudentConfig(), dataset="digits", seed=3, epochs=2, knobs="distance=1")
-    assert study.student_configs() == [replace(alone, alpha=alpha) for alpha in (1.0, 0.0, 0.5)]
+    assert study.cohort_config().student_configs() == [replace(alone, alpha=alpha) for alpha in (1.0, 0.0, 0.5)]
     assert study.teacher_config() == configure(TeacherConfig(), dataset="digits", seed=3, epochs=4)
     assert (study.student_recipe.lr, study.teacher_recipe.lr) == (STUDENT_RECIPE.lr, TEACHER_RECIPE.lr)
 
 
-def test_a_student_of_labels_alone_is_trained_once_however_many_temperatures() -> None:
-    study = StudyConfig(alphas=(1.0, 0.5, 0.0), temperatures=(1.0, 4.0, 10.0))
-    pairs = [(student.alpha, student.temperature) for student in study.student_configs()]
-    assert [alpha for alpha, _ in pairs] == [1.0, *[0.5] * 3, *[0.0] * 3]
-    assert [temperature for alpha, temperature in pairs if alpha == 0] == [1.0, 4.0, 10.0]
+def test_settings_of_several_distillers_are_told_apart_by_their_names() -> None:
+    knobs = "rkd.angle=50, soft-targets.temperature=2"
+    cohort = configure(CohortConfig(), distillers="soft-targets,rkd", knobs=knobs, alphas="0", temperatures="1,4")
+    seen = [(one.distiller, one.temperature, one.knobs) for one in cohort.student_configs()]
+    assert seen == [("soft-targets", 2.0, ""), ("rkd", 1.0, "angle=50"), ("rkd", 4.0, "angle=50")]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ("angle=50", "say of which distiller, as soft-targets.angle=50"),
+        ("dkd.beta=1", "dkd is none of the distillers (soft-targets, rkd)"),
+        ("rkd.angle", "give name=value,name=value"),
+    ],
+)
+def test_settings_of_which_it_is_not_clear_whose_they_are_are_refused(knobs: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        knobs_of("rkd", knobs, ("soft-targets", "rkd"))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-4", range(5)), ("3", [3]), ("0-1,7", [0, 1, 7]), ("5-5", [5]), ("", [])]
+)
+def test_seeds_are_numbers_and_ranges_and_shown_as_they_are_read(text: str, seeds: Any) -> None:
+    config = configure(StudyConfig(), seeds=text)
+    assert config.seeds == tuple(seeds)
+    assert configure(StudyConfig(), seeds=show(config.seeds)) == config
+
+
+@pytest.mark.parametrize("text", ["4-0", "0-", "-3", "0-1-2", "1.5", "a", "0-99999999"])
+def test_a_range_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--seeds is '.*': give whole numbers"):
+        configure(StudyConfig(), seeds=text)
 
 
 def _count(config: Any) -> int:

@@ -7,15 +7,15 @@ import pytest
 
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
 from kdflow.config.settings_file import read, text
-from kdflow.experiments import study
+from kdflow.experiments import commands, study
 
 
-@pytest.mark.parametrize("command", ["study", "teacher", "student", "compare"])
+@pytest.mark.parametrize("command", ["study", "teacher", "student", "cohort", "compare"])
 def test_each_command_takes_its_options_from_a_file_and_what_is_typed_goes_before(
     monkeypatch, kdflow, tmp_path, command
 ):
     seen = []
-    monkeypatch.setattr(study, f"run_{command}", seen.append)
+    monkeypatch.setattr(study if command == "study" else commands, f"run_{command}", seen.append)
     (tmp_path / "a b.yaml").write_text("dataset: digits\nruns_dir: here\n", encoding="utf-8")
     typed = [command, "--runs-dir", "there", "--config", str(tmp_path / "a b.yaml")]
     assert kdflow(*typed).line == (0, "")

@@ -1,4 +1,7 @@
-"""One store and one small study on digits, shared by all tests that need finished runs."""
+"""One store and one small study on digits, shared by all tests that need finished runs.
+
+What these configs ask for is trained anew each time: reuse has tests of its own.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -9,8 +12,8 @@ import pytest
 from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
 
 # The student's network teaches here: it is quick, and what it is called does not matter to the plumbing.
-TEACHER = {"dataset": "digits", "model": "small-cnn", "epochs": 3, "threads": 1, "precision": "fp32", "device": "cpu"}
-STUDENT = {"dataset": "digits", "epochs": 2, "threads": 1, "precision": "fp32", "device": "cpu"}
+STUDENT = {"dataset": "digits", "epochs": 2, "threads": 1, "precision": "fp32", "device": "cpu", "reuse": False}
+TEACHER = STUDENT | {"model": "small-cnn", "epochs": 3}
 STUDY = {
     "dataset": "digits",
     "teacher_model": "small-cnn",
@@ -19,6 +22,7 @@ STUDY = {
     "threads": 1,
     "precision": "fp32",
     "device": "cpu",
+    "reuse": False,
 }
 
 

@@ -13,7 +13,7 @@ from kdflow.experiments import study
 from kdflow.experiments.commands import run_student
 from kdflow.experiments.session import prepare
 from kdflow.experiments.study import run_study
-from kdflow.experiments.training_runs import run_cohort
+from kdflow.experiments.training_runs import train_cohort
 from kdflow.journal.journal import Journal
 from kdflow.tracking.run import Run
 from tests.experiments.conftest import student_config, study_config
@@ -55,7 +55,7 @@ def test_students_of_one_study_that_share_alpha_and_temperature_are_two(one, oth
             plan = study._plan_student(config, replace(session, config=config), teacher.signature)
             runtime = replace(session.runtime, seed=config.runtime.seed)
             recipe = Recipe(epochs=2, batch_size=16)
-            trained += run_cohort([plan], session.data, recipe, runtime, outbox, teacher=teacher, parent=whole)
+            trained += train_cohort([plan], session.data, recipe, runtime, outbox, teacher=teacher, parent=whole)
     (journal,) = journals()
     keys = [entry["run"] for entry in journal.entries if entry["kind"] == "create" and entry["run"] != journal.key]
     assert len(set(keys)) == 2

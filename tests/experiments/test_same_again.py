@@ -5,7 +5,7 @@ import pytest
 from tests.experiments.conftest import study_config
 from tests.stories import weights
 
-READ = ("--dataset", "digits")
+READ = ("--dataset", "digits", "--reuse", "false")
 """What is read in place of the stand-in, which has no name that a command could be given."""
 pytestmark = pytest.mark.usefixtures("small_data")
 

@@ -36,9 +36,10 @@ def test_only_a_distiller_that_softens_has_a_temperature() -> None:
 
 
 def test_a_study_logs_what_any_of_its_students_has() -> None:
-    assert missing(StudyConfig()) == set()
-    assert missing(configure(StudyConfig(), alphas="1")) == {"distiller", "temperatures", "knobs"}
-    assert missing(configure(StudyConfig(), distiller="rkd")) == {"temperatures"}
+    assert missing(StudyConfig()) == {"seeds"}
+    assert missing(configure(StudyConfig(), alphas="1")) == {"distillers", "temperatures", "knobs", "seeds"}
+    assert missing(configure(StudyConfig(), distillers="rkd")) == {"temperatures", "seeds"}
+    assert missing(configure(StudyConfig(), distillers="rkd,soft-targets", seeds="0-2")) == {"seed"}
 
 
 def test_the_teacher_is_logged_as_it_was_asked_for_and_as_what_it_is() -> None:
