@@ -110,6 +110,11 @@ class KeepingConfig(Checked):
         incidental=True,
     )
 
+    @property
+    def is_carried(self) -> bool:
+        """Whether the store is given what another machine needs to go on."""
+        return False
+
 
 @dataclass(frozen=True)
 class ResumableConfig(KeepingConfig):
@@ -118,9 +123,20 @@ class ResumableConfig(KeepingConfig):
     reuse: bool = option(
         True, "Take what is finished already, and go on with what was stopped; false trains anew.", incidental=True
     )
+    checkpoints: str = option(
+        "local",
+        "Where checkpoints are kept: in --runs-dir, or also in the store, from which another machine goes on.",
+        choices=("local", "store"),
+        incidental=True,
+    )
     resume: str = option(
         "", "Go on with this run, which was stopped: its run id. Its options are known.", incidental=True, metavar="RUN"
     )
+
+    @property
+    def is_carried(self) -> bool:
+        """See `KeepingConfig`."""
+        return self.checkpoints == "store" and not self.offline
 
 
 TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)

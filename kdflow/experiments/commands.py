@@ -6,7 +6,6 @@ from kdflow import distillers, models
 from kdflow.analysis import selection
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.console import say
-from kdflow.common.errors import UsageError
 from kdflow.common.mlflow_project import typed
 from kdflow.common.text import command
 from kdflow.config import (
@@ -100,8 +99,6 @@ def run_cohort(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
     """
     session = prepare("cohort", config, nested=nested)
     configs = grid.students(session.config)
-    if not configs:
-        raise UsageError(f"--cohort-number {config.cohort_number}: there are fewer cohorts of {config.cohort_size}")
     teacher = session.find_teacher(session.config) if any(needs_teacher(one.alpha) for one in configs) else None
     known_by = {session.signer.sign(one, _teaching(one, teacher)): one for one in configs}
     with session.alone(joint_signature("cohort", list(known_by))) as session:

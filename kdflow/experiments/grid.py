@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from kdflow.common.errors import UsageError
 from kdflow.config import (
     Checked,
     CohortConfig,
@@ -67,6 +68,9 @@ def students(config: CohortConfig) -> list[StudentConfig]:
 
     At alpha = 1 there is neither distiller nor temperature to vary; a distiller without temperature beside one that has
     it is trained once.
+
+    Raises:
+        UsageError: there is no such cohort.
     """
     softened = any("temperature" in distillers[name].settings() for name in config.distillers)
     unique: dict[tuple[object, ...], StudentConfig] = {}
@@ -79,6 +83,8 @@ def students(config: CohortConfig) -> list[StudentConfig]:
     if not config.cohort_size:
         return whole
     first = (config.cohort_number - 1) * config.cohort_size
+    if first >= len(whole):
+        raise UsageError(f"--cohort-number {config.cohort_number}: there are fewer cohorts of {config.cohort_size}")
     return whole[first : first + config.cohort_size]
 
 

@@ -25,6 +25,7 @@ from kdflow.experiments.stopped_run import require_same_options, stopped_run
 from kdflow.journal import lock
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.reports import drawing
+from kdflow.tracking import carried
 from kdflow.tracking.address import uri
 from kdflow.tracking.checks import OFFLINE, make_ready, require_artifacts_in_place, require_ready
 from kdflow.tracking.container import require_whole_store
@@ -115,6 +116,8 @@ class Session(Generic[Config]):
 
     def _going_on(self, known_by: str) -> "Session[Config]":
         keeping = self.config.keeping
+        if keeping.is_carried:
+            carried.fetch(Path(keeping.runs_dir), self.kind, known_by)
         attempts = [one for one in Journal.attempts(Path(keeping.runs_dir), self.kind, known_by) if self.is_meant(one)]
         if diverged := [one for one in attempts if one.diverged]:
             raise DivergedError(
@@ -194,7 +197,7 @@ def begun(
     store = {"store": redact(uri())}
     journal = stopped or Journal.begin(Path(keeping.runs_dir), kind, {**facts, **store}, signature=known_by)
     with journal.locked():
-        outbox = Outbox(journal, offline=keeping.offline, around=around)
+        outbox = Outbox(journal, offline=keeping.offline, around=around, is_carried=keeping.is_carried)
         try:
             outbox.tell()
             with _full_disk_told(journal.folder):
@@ -209,6 +212,7 @@ def begun(
                 error.add_note(f"go on with: {_how_to_go_on(journal, keeping)}")
             raise
         outbox.require_told()
+        outbox.put_down()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
         if outbox.offline:
             say(f"Kept in {journal.folder}; `{typed(journal.sync_command)}` tells the store.", vital=True)

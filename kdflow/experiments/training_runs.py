@@ -95,7 +95,7 @@ def train_cohort(
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
                 _describe(run, plan, data, runtime, teacher)
-            _train(plans, runs, data, recipe, runtime, teacher, _checkpoints(plans, outbox))
+            _train(plans, runs, data, recipe, runtime, teacher, outbox)
         return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
 
 
@@ -127,9 +127,10 @@ def _train(
     recipe: Recipe,
     runtime: Runtime,
     teacher: Teacher | None,
-    checkpoints: Path,
+    outbox: Outbox,
 ) -> None:
     """Trains to the end, from the newest checkpoint if there is one; each epoch is kept before it is told."""
+    checkpoints = _checkpoints(plans, outbox)
     checkpoints.mkdir(parents=True, exist_ok=True)
     kept, notices = checkpoint.load(checkpoints)
     done = kept["epoch"] if kept else 0
@@ -156,6 +157,7 @@ def _train(
         ):
             checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"metrics": epoch.metrics}})
             _log(runs, epoch.metrics, epoch.number)
+            outbox.carry()
             progress.epoch(epoch)
 
 

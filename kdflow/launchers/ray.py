@@ -1,5 +1,6 @@
 """Jobs as tasks of a Ray cluster: `pip install kdflow[ray]`."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,10 @@ class OnRay:
         address = place.placing.ray_address or os.environ.get("RAY_ADDRESS")
         if self._own:
             try:
-                cores = {} if address else {"num_cpus": place.placing.workers or os.cpu_count()}
-                ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="ERROR", **cores)
+                cores = None if address else place.placing.workers or os.cpu_count()
+                ray.init(
+                    address, num_cpus=cores, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR
+                )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise KdflowError(f"--ray-address {address}: {error}") from error
         self._most = place.placing.workers or 10_000  # Ray itself keeps waiting what it has no room for

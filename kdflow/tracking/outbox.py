@@ -12,6 +12,7 @@ from kdflow.common.errors import TrackingError
 from kdflow.common.mlflow_project import typed
 from kdflow.common.text import redact
 from kdflow.journal.journal import Journal
+from kdflow.tracking import carried
 from kdflow.tracking.address import uri
 from kdflow.tracking.client import quieted
 from kdflow.tracking.delivery import deliver, reason_of
@@ -37,6 +38,7 @@ class Outbox:
         journal: Of the command.
         offline: Tell nothing; `kdflow sync` will.
         around: What the command's own run finds.
+        is_carried: Whether the store is given what another machine needs to go on.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Outbox:
         *,
         offline: bool = False,
         around: Surroundings = Surroundings(),  # noqa: B008 - frozen
+        is_carried: bool = False,
     ) -> None:
         self.journal = journal
         self.offline = offline
         self.around = around
+        self._is_carried = is_carried
         self._trouble: str | None = None
         self._warned: set[str] = set()
         self._may_pass: set[str] = set()  # kinds of entries that a failing server refused
@@ -112,6 +116,20 @@ class Outbox:
                 f"{self.journal.pending} entries are kept in {self.journal.folder}; once {once}, "
                 f"run `{typed(self.journal.sync_command)}`"
             )
+
+    def carry(self) -> None:
+        """Gives the store what another machine needs to go on from here, where that is asked for.
+
+        Raises:
+            KdflowError: another process has taken the command over.
+        """
+        if self._is_carried and not self.in_trouble:
+            carried.send(self.journal)
+
+    def put_down(self) -> None:
+        """Takes that from the store again, as there is nothing left to go on with."""
+        if self._is_carried:
+            carried.drop(self.journal)
 
     @property
     def in_trouble(self) -> bool:

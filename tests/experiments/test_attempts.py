@@ -9,12 +9,13 @@ import torch
 
 from kdflow.common.errors import KdflowError
 from kdflow.config import Recipe, StudentConfig
-from kdflow.experiments import study
-from kdflow.experiments.commands import run_student
+from kdflow.experiments.commands import plan_run, run_student
+from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.session import prepare
 from kdflow.experiments.study import run_study
 from kdflow.experiments.training_runs import train_cohort
 from kdflow.journal.journal import Journal
+from kdflow.teachers.frozen import Frozen
 from kdflow.tracking.run import Run
 from tests.experiments.conftest import student_config, study_config
 from tests.interruptions import SMALL, after_epoch, interrupted
@@ -48,11 +49,11 @@ def test_students_of_one_study_that_share_alpha_and_temperature_are_two(one, oth
     """Cohorts of two seeds one after the other, or two methods side by side, in one journal."""
     configs = [student_config(**{**OFFLINE, "alpha": 0.5, **given}) for given in (one, other)]
     session = prepare("student", configs[0])
-    teacher = study.Teacher("t" * 32, study.Frozen(torch.nn.Sequential(*tiny_teacher())), "t" * 64)
+    teacher = Teacher("t" * 32, Frozen(torch.nn.Sequential(*tiny_teacher())), "t" * 64)
     with session.begun("f" * 64) as outbox, Run(outbox, "study", "study", signature="f" * 64) as whole:
         trained = []
         for config in configs:
-            plan = study._plan_student(config, replace(session, config=config), teacher.signature)
+            plan = plan_run(config, replace(session, config=config), teacher.signature)
             runtime = replace(session.runtime, seed=config.runtime.seed)
             recipe = Recipe(epochs=2, batch_size=16)
             trained += train_cohort([plan], session.data, recipe, runtime, outbox, teacher=teacher, parent=whole)

@@ -79,7 +79,7 @@ def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):
 
 
 def test_single_entry_points_take_parameters_as_mlflow_spells_them(whole_study, client):
-    given = {**QUICK, "alpha": "0.0", "lr": "5e-2", "temperature": "4.00", "epochs": "1"}
+    given = {**QUICK, "alpha": "0.0", "lr": "5e-2", "temperature": "4.00", "epochs": "1", "reuse": "false"}
     run_id, succeeded = project_run("student", run_name="mine", **given)
     assert succeeded
     run = client.get_run(run_id)

@@ -31,8 +31,8 @@ def test_one_thing_that_is_wrong_is_told_as_it_is():
 @pytest.mark.parametrize(
     ("config", "options", "named"),
     [
-        (StudyConfig(), {"teacher_model": WITHOUT_LINEAR_LAYER, "distiller": "rkd"}, [WITHOUT_LINEAR_LAYER, "rkd"]),
-        (StudyConfig(), {"student_model": WITHOUT_LINEAR_LAYER, "distiller": "rkd"}, [WITHOUT_LINEAR_LAYER, "rkd"]),
+        (StudyConfig(), {"teacher_model": WITHOUT_LINEAR_LAYER, "distillers": "rkd"}, [WITHOUT_LINEAR_LAYER, "rkd"]),
+        (StudyConfig(), {"student_model": WITHOUT_LINEAR_LAYER, "distillers": "rkd"}, [WITHOUT_LINEAR_LAYER, "rkd"]),
         (StudentConfig(), {"model": WITHOUT_LINEAR_LAYER, "distiller": "rkd"}, [WITHOUT_LINEAR_LAYER, "rkd"]),
         (StudentConfig(), {"distiller": "rdk"}, ["'rdk'", "'rkd'"]),
         (StudentConfig(), {"distiller": "rkd", "knobs": "angel=1"}, ["'angel'", "angle"]),
@@ -53,8 +53,8 @@ def test_networks_and_methods_that_do_not_fit_are_refused(config, options, named
     ("config", "options"),
     [
         (StudyConfig(), {}),
-        (StudyConfig(), {"distiller": "rkd"}),
-        (StudyConfig(), {"alphas": "1", "distiller": "rkd", "teacher_model": WITHOUT_LINEAR_LAYER}),
+        (StudyConfig(), {"distillers": "rkd"}),
+        (StudyConfig(), {"alphas": "1", "distillers": "rkd", "teacher_model": WITHOUT_LINEAR_LAYER}),
         (StudentConfig(), {"alpha": 1, "distiller": "rkd", "model": WITHOUT_LINEAR_LAYER}),
         (StudentConfig(), {"model": WITHOUT_LINEAR_LAYER}),
         (TeacherConfig(), {"model": WITHOUT_LINEAR_LAYER}),
@@ -67,7 +67,7 @@ def test_what_is_not_looked_at_need_not_be_there(config, options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"teacher_model": WITHOUT_LINEAR_LAYER, "distiller": "rkd"},
+        {"teacher_model": WITHOUT_LINEAR_LAYER, "distillers": "rkd"},
         {"student_model": "nope"},
         {"device": "cuda"},
         {"runs_dir": "/proc/nowhere"},

@@ -195,7 +195,7 @@ def test_a_run_that_is_interrupted_before_it_trains_is_closed(store, client, mon
 
 def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store, monkeypatch):
     from kdflow.data import Dataset
-    from kdflow.experiments import session, study, training_runs
+    from kdflow.experiments import commands, session, training_runs
 
     class Watched(Dataset):
         def __getattribute__(self, name):
@@ -216,7 +216,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
     reads, scoring = [], []
     monkeypatch.setattr(session, "load", watched_load)
     monkeypatch.setattr(training_runs, "final_scores", watched_scores)
-    study.run_student(student_config(alpha=1, epochs=1))
+    commands.run_student(student_config(alpha=1, epochs=1))
     counted_only = 2  # how many images there are: for the screen and for the lineage
     assert reads.count(["final"]) == 1
     assert reads.count([]) == counted_only

@@ -112,7 +112,7 @@ def test_a_distiller_that_cannot_look_into_the_teacher_that_is_found_says_so_bef
 
     session = session.Session(
         command,
-        configure(StudyConfig(), distiller="rkd") if command == "study" else student_config(distiller="rkd"),
+        configure(StudyConfig(), distillers="rkd") if command == "study" else student_config(distiller="rkd"),
         digits,
         None,
         None,
