@@ -47,11 +47,10 @@ def arm_notes(arms: "DataFrame") -> list[str]:
     """
     sentences = ["Means over seeds, the standard deviation in brackets."]
     if arms["pairs"].any():
-        sentences.append(
-            f"{BASELINE}: test accuracy minus that of the alpha = 1 student of the same seed, in percentage points."
-        )
+        difference = "the difference in test accuracy to the alpha = 1 student of the same seed"
+        sentences.append(f'"{BASELINE}" is {difference}, in percentage points.')
     if _are_unequal(arms):
-        sentences.append("Where seeds are unequal, only pairs of the same seed count for it.")
+        sentences.append("Where seeds are unequal, only pairs of the same seed count for that.")
     return sentences
 
 

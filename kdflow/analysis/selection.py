@@ -21,8 +21,8 @@ from kdflow.tracking.record import Record
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-CURVES_READ = 300
-"""How many runs figures read the epochs of at the most, so many seeds of each arm."""
+CURVES_READ = 100
+"""Of how many runs every epoch is read at the most, where arms have several seeds."""
 TABLE = ("run_id", "role", "problem", "data_digest", "split_digest", "teacher", "record")
 
 

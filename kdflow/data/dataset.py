@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from kdflow.common.console import warn
@@ -118,6 +117,8 @@ def split_indices(labels: Tensor, config: DataConfig, classes: Sequence[str]) ->
     Raises:
         DataError: a class has too few images to be in both.
     """
+    from sklearn.model_selection import train_test_split  # takes a second, which only those who split should pay
+
     try:
         train, val = train_test_split(
             torch.arange(len(labels)).numpy(),

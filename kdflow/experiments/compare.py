@@ -19,12 +19,14 @@ def tell_teacher(comparison: Comparison, runs: Runs, *, named: bool) -> None:
         runs: Where it was found.
         named: Whether the teacher was asked for.
     """
-    first = comparison.rows[0]
-    if first.role != "teacher":
+    teachers = list(comparison.runs.loc[comparison.runs["role"] == "teacher", "run_id"])
+    if not teachers:
         say(f"teacher: none of these students has one in {runs.place}")
-        return
-    why = "" if named or len(comparison.rows) == 1 else ", taken as the one with the most students"
-    say(f"teacher: {described(first.run_id, runs)}{why}")
+    elif len(teachers) == 1:
+        why = "" if named or len(comparison.runs) == 1 else ", taken as the one with the most students"
+        say(f"teacher: {described(teachers[0], runs)}{why}")
+    else:
+        say(f"teachers: {len(teachers)} that differ in nothing but the seed, taken as those with the most students")
 
 
 def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | None = None) -> Comparison:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torchvision
 
 from kdflow.common import signals
 from kdflow.common.console import say, warn
@@ -218,6 +217,8 @@ def _card(plan: Plan, data: Dataset) -> dict[str, object]:
 
 
 def _environment(runtime: Runtime) -> dict[str, object]:
+    import torchvision
+
     return {
         "kdflow": __version__,
         "python": platform.python_version(),

@@ -6,7 +6,6 @@ NeurIPS 2012, figure 2; batch normalisation (Ioffe and Szegedy 2015) takes the p
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import alexnet as torchvision_alexnet
 
 from kdflow.models.base import models
 
@@ -59,8 +58,10 @@ class ImageNetAlexNet(nn.Module):
     """torchvision's AlexNet (61 million parameters at 1000 classes), images enlarged to 224x224 on the device."""
 
     def __init__(self, classes: int) -> None:
+        from torchvision.models import alexnet
+
         super().__init__()
-        self.net = torchvision_alexnet(weights=None, num_classes=classes)
+        self.net = alexnet(weights=None, num_classes=classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float `[batch, 3, 32, 32]` to logits `[batch, classes]`."""

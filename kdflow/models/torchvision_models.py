@@ -2,7 +2,6 @@
 
 from difflib import get_close_matches
 
-import torchvision
 from torch import nn
 
 from kdflow.common.errors import UsageError
@@ -20,6 +19,8 @@ def torchvision_model(name: str, classes: int) -> nn.Module:
     Raises:
         UsageError: torchvision has no such classification model.
     """
+    import torchvision  # takes seconds and 200 MB, which no other model should cost
+
     short, names = name.removeprefix(PREFIX), _names()
     if short not in names:
         near = get_close_matches(short, names, n=1) or ["resnet18"]
@@ -40,4 +41,6 @@ def _letters(name: str) -> str:
 
 
 def _names() -> list[str]:
+    import torchvision
+
     return torchvision.models.list_models(torchvision.models)

@@ -1,8 +1,6 @@
 """scikit-learn's bundled handwritten digits: 1,797 real images, enlarged to 32x32. Needs no network."""
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from kdflow.config import DataConfig
 from kdflow.data.base import IMAGE_SIZE, RawData, Split, sources
@@ -15,6 +13,9 @@ def digits(config: DataConfig) -> RawData:
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (its test part; 8x8 pixels
     from 0 to 16).
     """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     bunch = load_digits()
     small = torch.from_numpy(bunch.images).float()[:, None] * (255 / 16)
     large = torch.nn.functional.interpolate(small, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear")
