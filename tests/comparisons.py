@@ -53,6 +53,27 @@ STUDY = Comparison.of((TEACHER, LABELS_ONLY, MIXED, TEACHER_ONLY), **FACTS)
 EMPTY = Comparison.of((), **FACTS | {"footnotes": ()})
 
 
+def seeded(row: Row, *accuracies: float) -> list[Row]:
+    """The same run of seeds 0, 1, ..., each with its test accuracy."""
+    return [
+        replace(row, run_id=f"{row.run_id[0]}{seed}" * 16, seed=seed, test_accuracy=accuracy)
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+TEACHERS, LABELS, MIXES = (
+    seeded(TEACHER, 0.81, 0.82, 0.83),
+    seeded(LABELS_ONLY, 0.70, 0.72, 0.74),
+    seeded(MIXED, 0.73, 0.74, 0.78),
+)
+GRID = Comparison.of(
+    (*TEACHERS, *LABELS, *MIXES),
+    **FACTS,
+    baselines={ours.run_id: theirs.run_id for ours, theirs in zip(MIXES, LABELS, strict=True)},
+)
+"""Three arms of three seeds."""
+
+
 def with_rows(comparison: Comparison, rows: Iterable[Row], **facts: Any) -> Comparison:
     """The comparison with other runs; those that share an id with one before get another."""
     known: dict[str, Row] = {}
