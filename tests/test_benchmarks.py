@@ -196,6 +196,22 @@ def test_accuracies_are_compared_by_seed_and_kept_for_a_run_that_goes_on(tmp_pat
         pairs.measure(replace(settings, epochs=2), [0], out)
 
 
+def test_stub_runs_are_compared_as_those_that_were_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scale import fill
+
+    from kdflow.analysis import selection
+    from kdflow.config import CompareConfig
+    from kdflow.tracking.store_runs import StoreRuns
+
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert fill(store, 16) == 16
+    found = selection.find(CompareConfig(), StoreRuns())
+    assert list(found.arms["seeds"]) == [4, 4, 4, 4], "a teacher, labels and two that are distilled"
+    assert all(row.history for row in found.rows)
+    assert found.footnotes == ()
+
+
 def test_torchdistill_runs_on_the_locked_torch() -> None:
     locked = (ROOT / "requirements.lock").read_text()
     pins = [

@@ -236,7 +236,7 @@ class CompareConfig(Checked):
 
     teacher: str = option(
         "",
-        f"Compare the students of this teacher: {TEACHERS}; empty: the teacher with the most students.",
+        f"Compare the students of this teacher: {TEACHERS}; empty: those that have the most, one for each seed.",
         metavar="RUN|MODEL",
         group="teacher",
     )
