@@ -19,7 +19,7 @@ import click
 from measuring import machine, report, sample
 from measuring.context import Bench
 from measuring.worker import WorkerFailed
-from sections import epochs, floor, growth, startup, study, tracking
+from sections import epochs, floor, grid, growth, startup, study, tracking
 
 from kdflow.common.errors import KdflowError
 from kdflow.config import STUDENT_RECIPE, DataConfig
@@ -29,13 +29,14 @@ SECTIONS = {
     "epochs": epochs.against_others,
     "study": study.whole_study,
     "cohorts": epochs.cohorts,
+    "grid": grid.grid,
     "floor": floor.floor,
     "growth": growth.growth,
     "tracking": tracking.tracking,
     "startup": startup.startup,
     "full-study": study.full_study,
 }
-BY_DEFAULT = ("epochs", "study", "cohorts", "floor", "growth", "tracking", "startup")
+BY_DEFAULT = ("epochs", "study", "cohorts", "grid", "floor", "growth", "tracking", "startup")
 QUICKLY = ("epochs", "study", "cohorts", "tracking", "startup")
 ON_CUDA = ("epochs", "study", "cohorts")
 TORCHDISTILL = Path(".venv-torchdistill/bin/python")
@@ -103,6 +104,7 @@ def _prepare(options: dict[str, Any], folder: Path) -> tuple[Bench, dict[str, An
         dataset=dataset,
         data_dir=data_dir,
         train=len(part.train),
+        images=len(data.train),
         load_seconds=load_seconds,
         device=device,
         rounds=options["rounds"],

@@ -33,6 +33,7 @@ class Bench:
         dataset: What the user called it.
         data_dir: Where downloads are kept.
         train: Training images of the sample.
+        images: Training images of the whole data set.
         load_seconds: What reading the data set took.
         device: cpu or cuda.
         rounds: Of each interleaved measurement.
@@ -48,6 +49,7 @@ class Bench:
     dataset: str
     data_dir: str
     train: int
+    images: int
     load_seconds: float
     device: str
     rounds: int

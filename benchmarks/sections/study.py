@@ -41,7 +41,7 @@ def whole_study(bench: Bench) -> Section:
 
 def full_study(bench: Bench) -> Section:
     """The study itself, once."""
-    wall, _ = _study(bench, "--dataset", bench.dataset, "--data-dir", bench.data_dir)
+    wall, _ = timed_study(bench, "--dataset", bench.dataset, "--data-dir", bench.data_dir)
     section = Section(f"`kdflow study --dataset {Path(bench.dataset).name}`, run once", MEASURED)
     section.add("from command to exit", spread([wall]), form="{:,.0f}", unit=" s")
     return section
@@ -54,7 +54,7 @@ def _trainings(bench: Bench, program: str) -> list[float]:
     return [bench.to_full * (TEACHER_EPOCHS * teacher + STUDENT_EPOCHS * three) for teacher, three in both]
 
 
-def _study(bench: Bench, *options: str) -> tuple[float, str]:
+def timed_study(bench: Bench, *options: str) -> tuple[float, str]:
     """A real `kdflow study` in a fresh store: seconds from command to exit, and what it printed."""
     folder = Path(mkdtemp(prefix="study-", dir=bench.folder))
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
@@ -69,7 +69,7 @@ def _study(bench: Bench, *options: str) -> tuple[float, str]:
 
 def _fixed_costs(bench: Bench, number: int) -> float:
     bench.say(f"a study of 1 + 1 epochs, {number + 1}")
-    wall, printed = _study(bench, "--dataset", "digits", "--teacher-epochs", "1", "--student-epochs", "1")
+    wall, printed = timed_study(bench, "--dataset", "digits", "--teacher-epochs", "1", "--student-epochs", "1")
     in_epochs = re.findall(r"^epoch .*?([\d.]+) s\)$", printed, flags=re.MULTILINE)
     if len(in_epochs) != 2:
         raise RuntimeError(f"expected the seconds of two epochs in: {printed}")
