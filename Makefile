@@ -20,7 +20,7 @@ INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BI
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui bench bench-gpu test test-all lint lock catalogue mlproject methods audit clean
+.PHONY: help study ui server bench bench-gpu test test-all lint lock catalogue mlproject methods audit clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ ui: .venv/.installed ## MLflow on 127.0.0.1 over the store of the runs; PORT=500
 	MLFLOW_BACKEND_STORE_URI="$$store" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--allowed-hosts "localhost:$(PORT),127.0.0.1:$(PORT)" --default-artifact-root "$(CURDIR)/mlruns"
+
+server: .venv/.installed-dev ## PostgreSQL and an MLflow server on 127.0.0.1, both kept in server/; PORT=5000
+	@exec $(BIN)/python -m kdflow.tracking.server --port $(PORT)
 
 bench: .venv/.installed $(TORCHDISTILL) ## speed, each figure beside its target: a quarter of an hour; DATASET=digits, ARGS=--quick
 	@$(BIN)/python benchmarks/bench.py --dataset "$(DATASET)" $(ARGS)

@@ -104,7 +104,7 @@ def make(*arguments: str) -> str:
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
     checks = ["test", "test-all", "lint", "lock", "catalogue", "mlproject", "methods", "audit", "clean"]
-    assert listed == ["help", "study", "ui", "bench", "bench-gpu", *checks]
+    assert listed == ["help", "study", "ui", "server", "bench", "bench-gpu", *checks]
 
 
 def test_make_study_runs_the_study_on_the_data_set_it_is_given() -> None:
