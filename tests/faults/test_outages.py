@@ -3,13 +3,9 @@
 Not covered: a server that answers wrongly, and artifact stores other than a folder behind the server.
 """
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,51 +16,10 @@ AT_MOST = 5.0 + 4.0
 """Seconds that an epoch may take here with a server that is away: what it may wait, and what it computes."""
 
 
-class Server:
-    """An MLflow server on the loopback address, which can be killed and started again over the same store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, servers.free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        with (self.folder / "output.txt").open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env={**servers.ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + 150
-        while not servers.is_well(self.port):
-            assert self._process.poll() is None, (self.folder / "output.txt").read_text()
-            assert time.monotonic() < deadline, (self.folder / "output.txt").read_text()
-            time.sleep(0.5)
-
-    def ensure(self) -> None:
-        if self._process is None:
-            self.start()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process
-        os.killpg(self._process.pid, number)
-
-    def kill(self) -> None:
-        if self._process:
-            self.signal(signal.SIGKILL)
-            self._process.wait(30)
-            self._process = None
-
-
 @pytest.fixture(scope="module")
 def only_server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"))
+    folder = tmp_path_factory.mktemp("server")
+    server = servers.Server(folder, f"sqlite:///{folder / 'mlflow.db'}")
     yield server
     server.kill()
 
