@@ -1,4 +1,7 @@
-"""`kdflow doctor`: what can go on is listed, runs that nobody works on any more are closed, moved stores are mended."""
+"""`kdflow doctor`: what can go on is listed, runs that nobody works on any more are closed, moved stores are mended.
+
+A store of another version of MLflow is told with what to do about it.
+"""
 
 from pathlib import Path
 
@@ -17,7 +20,8 @@ def run_doctor(config: DoctorConfig) -> None:
     Runs of other machines are listed and left alone, as are those that `mlflow run` made and kdflow never reached.
 
     Raises:
-        TrackingError: the store cannot be used, or is to be relocated and is no sqlite file.
+        TrackingError: the store cannot be used, has the tables of another MLflow, or is to be relocated and is no
+            sqlite file.
     """
     if config.relocate:
         _relocate()
@@ -41,7 +45,10 @@ def run_doctor(config: DoctorConfig) -> None:
 def _close_open_runs() -> None:
     from kdflow.tracking.address import uri
     from kdflow.tracking.open_runs import close, open_runs
+    from kdflow.tracking.schema import other_version
+    from kdflow.tracking.store_answer import require_tables, server_version
 
+    require_tables()
     found = open_runs()
     for run in found:
         alive = process.is_alive(run.process) if run.process else None
@@ -58,6 +65,8 @@ def _close_open_runs() -> None:
             )
     if not found:
         say(f"No run is open in {redact(uri())}.")
+    if (version := server_version()) and (said := other_version(version)):
+        say(said)
 
 
 def _tell_moved() -> None:

@@ -1,4 +1,4 @@
-"""Whether the store answers, can be written to, and is a server of MLflow 3."""
+"""Whether the store answers, can be written to, and is of a version of MLflow that can be used."""
 
 import os
 import re
@@ -10,15 +10,19 @@ import mlflow
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from kdflow.common import files
 from kdflow.common.errors import TrackingError
 from kdflow.common.text import redact
+from kdflow.tracking import schema
 from kdflow.tracking.address import sqlite_file, uri
 from kdflow.tracking.client import client
 from kdflow.tracking.patience import START_PATIENCE, impatient, require_unlocked
 from kdflow.tracking.refusals import is_refusal, remedy
+from kdflow.tracking.trouble import reported
 
 _ELSEWHERE = "or name another store in MLFLOW_TRACKING_URI"
 
@@ -37,12 +41,33 @@ def require_answer() -> None:
     if file is not None:
         _require_writable(file)
     if file is None or file.exists():
+        require_tables()
         with impatient(START_PATIENCE):
             try:
                 client().search_experiments(max_results=1)
             except MlflowException as error:
                 raise _explained(error) from error
             _require_logged_models()
+
+
+@reported
+def require_tables() -> None:
+    """Makes sure that a database has the tables of the installed MLflow, or none.
+
+    Asked before MLflow, which would change the tables of an older one unasked, and wait minutes for one that is away.
+
+    Raises:
+        TrackingError: it has others, or cannot be asked.
+    """
+    if not re.match(r"(sqlite|postgresql|mysql)\b", uri()):
+        return
+    waiting = {"timeout" if uri().startswith("sqlite") else "connect_timeout": int(START_PATIENCE)}
+    with create_engine(make_url(uri()), poolclass=NullPool, connect_args=waiting).connect() as database:
+        if not inspect(database).has_table("alembic_version"):
+            return
+        revision = database.execute(text(schema.REVISION)).scalar()
+    if wrong := schema.other_tables(str(revision)):
+        raise TrackingError(f"the MLflow store {redact(uri())} cannot be used: {wrong}")
 
 
 def _is_unicode(text: str) -> bool:
@@ -79,7 +104,7 @@ def _explained(error: MlflowException) -> Exception:
         return error
     if found := remedy(error):
         return TrackingError(f"the MLflow store {redact(uri())} lets nobody in who is not known to it: {found}")
-    if version := _server_version():
+    if version := server_version():
         return _too_old(version)
     if not isinstance(error, RestException) or "error_code" not in error.json:
         return TrackingError(
@@ -94,7 +119,7 @@ def _require_logged_models() -> None:
         client().search_logged_models(["0"], max_results=1)
     except MlflowException as error:
         if error.error_code == "ENDPOINT_NOT_FOUND":
-            raise _too_old(_server_version() or "2 or older") from error
+            raise _too_old(server_version() or "2 or older") from error
 
 
 def _too_old(version: str) -> TrackingError:
@@ -104,8 +129,10 @@ def _too_old(version: str) -> TrackingError:
     )
 
 
-def _server_version() -> str:
-    """As the server says; empty if it says none."""
+def server_version() -> str:
+    """The version of MLflow that a server says it has; empty if it says none, and for a database."""
+    if not uri().startswith("http"):
+        return ""
     with suppress(MlflowException):
         answer = http_request(get_default_host_creds(uri()), "/version", "GET").text.strip()
         return answer if re.fullmatch(r"\d+\.\d+[\w.+-]*", answer) else ""

@@ -1,4 +1,4 @@
-"""A glance at the MLflow store without MLflow, which takes seconds to import: whether any run is open in it."""
+"""A glance at the MLflow store without MLflow, which takes seconds to import: whether anything is to be said of it."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from kdflow.tracking import schema
 
 PATIENCE = 2.0
 """Seconds: where a glance takes longer, MLflow may as well be asked."""
@@ -33,28 +35,35 @@ def sqlite_path(address: str) -> Path | None:
 
 
 def is_idle(address: str) -> bool:
-    """Whether certainly no run is open in the store of that address; False also if only MLflow can tell."""
+    """Whether certainly no run is open in the store of that address, and it is of the installed version of MLflow.
+
+    False also if only MLflow can tell.
+    """
     try:
         if path := sqlite_path(address):
-            return not _any_in_file(path)
+            return not path.exists() or _is_idle_file(path)
         if address.startswith("http://") and _is_open_to_all():
-            return not _any_on_server(address.rstrip("/"))
+            return _version(address.rstrip("/")) == schema.installed() and not _any_on_server(address.rstrip("/"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, sqlite3.Error):
         pass  # whatever is wrong, MLflow says it better
     return False
 
 
-def _any_in_file(path: Path) -> bool:
-    if not path.exists():
-        return False
+def _is_idle_file(path: Path) -> bool:
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE)) as store:
-        return store.execute(OPEN).fetchone() is not None
+        of_this_version = store.execute(schema.REVISION).fetchone() == (schema.newest(),)
+        return of_this_version and store.execute(OPEN).fetchone() is None
 
 
 def _is_open_to_all() -> bool:
     """Whether a server is asked without credentials, as far as the environment says."""
     settings = {name for name in os.environ if name.startswith("MLFLOW_TRACKING_")} - {"MLFLOW_TRACKING_URI"}
     return not settings and not Path("~/.mlflow/credentials").expanduser().exists()
+
+
+def _version(address: str) -> str:
+    with urllib.request.urlopen(f"{address}/version", timeout=PATIENCE) as answer:
+        return str(answer.read(100), "utf-8")
 
 
 def _any_on_server(address: str) -> bool:

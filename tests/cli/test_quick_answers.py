@@ -100,6 +100,14 @@ def test_a_glance_sees_whether_any_run_is_open(template, tmp_path):
     assert store_glance.is_idle(address)
 
 
+def test_a_store_of_another_mlflow_is_left_to_mlflow(template, tmp_path):
+    shutil.copy(template, tmp_path / "mlflow.db")
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = 'f00dfeedbeef'")
+    store.close()
+    assert not store_glance.is_idle(f"sqlite:///{tmp_path}/mlflow.db")
+
+
 @pytest.mark.fault
 def test_what_a_glance_cannot_tell_is_left_to_mlflow(tmp_path):
     (tmp_path / "damaged.db").write_bytes(b"no database")

@@ -60,7 +60,7 @@ def log_a_run(store: str, runs_dir: str, number: int) -> None:
             run.params({"seed": number, "lr": 0.05})
             for epoch in range(1, EPOCHS + 1):
                 time.sleep(0.25)
-                run.metrics({name: number + epoch / EPOCHS for name in METRICS}, step=epoch)
+                run.metrics(dict.fromkeys(METRICS, number + epoch / EPOCHS), step=epoch)
             run.text("{}", "environment.json")
     except TrackingError as error:  # `kdflow sync` tells the rest
         print(number, error)
