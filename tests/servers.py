@@ -25,7 +25,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[Path]:
+def running(
+    command: list[str],
+    port: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    end: signal.Signals = signal.SIGTERM,
+) -> Iterator[Path]:
     """Starts a server in a folder and waits until it is well; yields the file that takes what it prints."""
     output = folder / "output.txt"
     with output.open("wb") as file:
@@ -45,7 +52,7 @@ def running(command: list[str], port: int, folder: Path, environment: Mapping[st
             time.sleep(0.5)
         yield output
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, end)
         process.wait(timeout=30)
 
 

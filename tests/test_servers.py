@@ -1,4 +1,4 @@
-"""The servers that `make ui` and docker/compose.yaml start answer this machine only, under their own names only.
+"""The servers of `make ui`, `make server` and docker/compose.yaml answer this machine only, by their own names only.
 
 Each is started once, by the very recipe or command, on a free port (slow: MLflow takes half a minute to start).
 In its container the server of compose.yaml listens on all addresses; that only this machine reaches it there is what
@@ -6,16 +6,18 @@ In its container the server of compose.yaml listens on all addresses; that only 
 """
 
 import json
+import signal
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.servers import free_port, running
+from tests.servers import free_port, is_well, running, short_folder
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +50,25 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Pa
         yield port, output
 
 
-@pytest.fixture(params=["made", "composed"])
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[int, Path]]:
+    """Port and output of the server of `make server`, with PostgreSQL behind it."""
+    with short_folder() as folder, make_server(folder) as (port, output):
+        yield port, output
+
+
+@contextmanager
+def make_server(folder: Path, end: signal.Signals = signal.SIGTERM) -> Iterator[tuple[int, Path]]:
+    """Runs `make server` in a folder; yields its port and output."""
+    (folder / "Makefile").unlink(missing_ok=True)
+    (folder / "Makefile").symlink_to(ROOT / "Makefile")
+    port = free_port()
+    command = ["make", "--old-file", ".venv/.installed-dev", "server", f"PORT={port}"]
+    with running([*command, f"BIN={Path(sys.executable).parent}"], port, folder, {}, end=end) as output:
+        yield port, output
+
+
+@pytest.fixture(params=["made", "served", "composed"])
 def server(request: pytest.FixtureRequest) -> int:
     """The port of either server."""
     port, _ = request.getfixturevalue(request.param)
@@ -130,3 +150,19 @@ def test_the_address_of_the_store_is_neither_printed_nor_listed_among_the_proces
         except OSError:
             continue
         assert str(output.parent).encode() not in command or b"s3cret" not in command, command
+
+
+def test_make_server_ends_both_at_ctrl_c_and_has_everything_when_it_is_started_again() -> None:
+    from mlflow import MlflowClient
+
+    with short_folder() as folder:
+        with make_server(folder, signal.SIGINT) as (port, output):
+            client = MlflowClient(f"http://127.0.0.1:{port}")
+            run_id = client.create_run("0").info.run_id
+            client.log_text(run_id, "kept", "note.txt")
+            assert f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}\n" in output.read_text()
+        assert not is_well(port)
+        assert not (folder / "server" / "postgres" / "postmaster.pid").exists()
+        with make_server(folder, signal.SIGHUP) as (port, _):
+            client = MlflowClient(f"http://127.0.0.1:{port}")
+            assert [file.path for file in client.list_artifacts(run_id)] == ["note.txt"]

