@@ -82,6 +82,9 @@ def _environment() -> dict[str, str]:
     told = {
         # Waiting threads that spin for long steal the core of the thread they wait for.
         "GOMP_SPINCOUNT": "1000",
+        # A server over an S3 store offers to send clients there, where it alone may have a way.
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_LOGGING_LEVEL": "ERROR",

@@ -1,10 +1,10 @@
 """What a model costs: parameters and arithmetic."""
 
 import copy
+import logging
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from kdflow.data.base import IMAGE_SIZE
 
@@ -16,6 +16,10 @@ def parameters(model: nn.Module) -> int:
 
 def forward_flops(model: nn.Module) -> int:
     """Operations of one image's forward, in convolutions and matrix products; multiply and add count as two."""
+    # On its import it warns where triton is missing, of whose kernels there are none here.
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+    from torch.utils.flop_counter import FlopCounterMode
+
     probe = copy.deepcopy(model).cpu().eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         probe(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
