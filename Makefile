@@ -20,7 +20,8 @@ INSTALL = install() { { test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BI
 TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help study ui server bench bench-gpu test test-all lint lock catalogue mlproject methods audit clean
+.PHONY: help study ui server bench bench-gpu test test-all test-containers lint lock catalogue mlproject methods audit \
+	clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -50,19 +51,25 @@ test: lint ## all checks and the tests that take seconds, two files at a time
 	$(IN_VENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: lint ## the same with the slow tests, two files at a time
-	$(IN_VENV) $(BIN)/python -m pytest -m "" --numprocesses 2 --dist loadfile
+	$(IN_VENV) $(BIN)/python -m pytest -m "not containers" --numprocesses 2 --dist loadfile
+
+test-containers: .venv/.installed-containers ## images, compose stack, MLflow projects in containers, where podman or docker works
+	$(IN_VENV) $(BIN)/python -m pytest -m containers -rs --durations 20 $(ARGS) tests/containers tests/test_kubernetes.py
 
 lint: .venv/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-lock: .venv/.made ## both lock files and the pins of conda.yaml, from pyproject.toml; ARGS=--upgrade for newer packages
+lock: .venv/.made ## all lock files and the pins of conda.yaml, from pyproject.toml; ARGS=--upgrade for newer packages
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml $(ARGS) --output-file requirements.lock \
 		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml $(ARGS) --output-file requirements-dev.lock \
 		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
 		--extra dev --constraint requirements.lock
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet pyproject.toml $(ARGS) --output-file requirements-server.lock \
+		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+		--extra server --constraint requirements.lock
 	awk -F '==' 'NR == FNR { sub(/ .*/, "", $$2); pin[$$1] = $$2; next } \
 		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
@@ -104,6 +111,11 @@ clean: ## removes the environment and all caches; never runs, models or data
 
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# No part of what is locked: tools of these tests alone.
+.venv/.installed-containers: .venv/.installed-dev tests/containers/requirements.txt
+	@$(INSTALL) -r tests/containers/requirements.txt
 	@touch $@
 
 # In an environment of its own: what it needs is no part of what it looks at.

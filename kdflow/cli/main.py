@@ -95,7 +95,8 @@ def _command(config: Any, *, long: bool = False) -> Callable[[Callable[[Any], No
     def decorate(run: Callable[[Any], None]) -> click.Command:
         def configured(config_file: str | None = None, **texts: str | None) -> None:
             files.require_working_folder()
-            typed = {name: text for name, text in texts.items() if text is not None}
+            # In Kubernetes MLflow quotes the words of a command for a shell that is not there: `''` says nothing.
+            typed = {name: "" if text == "''" else text for name, text in texts.items() if text is not None}
             given = {**_from_file(config_file, config), **typed}
             checked = configure(config, **given)
             if given.get("resume"):
