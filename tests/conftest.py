@@ -4,8 +4,8 @@ torch is imported only when one of them is asked for, so that collecting tests s
 `commands` and `servers` (real processes), `interruptions` (faults at any moment, in this process), `stories` (what a
 run tells of itself in the store), `journals`, `comparisons` (a table made by hand), `hostile` and `unsafe` (what must
 not be run), `small_disks`. `experiments/conftest.py` has one store with a finished study for all tests of whole
-commands; `faults` kills real processes. Tests that are marked `slow` run in `make test-all`, those marked `fault` are
-counted.
+commands; `faults` kills real processes; `containers` needs podman or docker. Tests that are marked `slow` run in
+`make test-all`, those marked `containers` in `make test-containers`; those marked `fault` are counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ways to install kdflow agree: pyproject.toml, both lock files, conda.yaml, Makefile and .ci/run.
+"""The ways to install kdflow agree: pyproject.toml, the lock files, conda.yaml, Makefile and .ci/run.
 
 Not covered: an installation by conda, which is not at hand.
 """
@@ -44,9 +44,10 @@ def pins(entries: list[str]) -> dict[str, str]:
 
 LOCKED = pins(lock_entries("requirements.lock"))
 LOCKED_DEV = pins(lock_entries("requirements-dev.lock"))
+LOCKED_SERVER = pins(lock_entries("requirements-server.lock"))
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-server.lock"])
 def test_every_locked_package_has_hashes_and_no_place_to_fetch_it_from(lock: str) -> None:
     for entry in lock_entries(lock):
         assert re.search(r" --hash=sha256:[0-9a-f]{64}( |$)", entry), f"no hash: {entry}"
@@ -65,10 +66,11 @@ def test_the_project_builds_with_locked_packages_alone() -> None:
         assert requirement.specifier.contains(LOCKED[requirement.name])
 
 
-def test_the_development_lock_is_the_lock_and_the_development_packages() -> None:
-    assert {name: LOCKED_DEV.get(name) for name in LOCKED} == LOCKED, "run `make lock`"
-    for requirement in map(Requirement, PYPROJECT["project"]["optional-dependencies"]["dev"]):
-        assert requirement.specifier.contains(LOCKED_DEV[canonicalize_name(requirement.name)])
+@pytest.mark.parametrize(("extra", "locked"), [("dev", LOCKED_DEV), ("server", LOCKED_SERVER)])
+def test_the_lock_of_an_extra_is_the_lock_and_its_packages(extra: str, locked: dict[str, str]) -> None:
+    assert {name: locked.get(name) for name in LOCKED} == LOCKED, "run `make lock`"
+    for requirement in map(Requirement, PYPROJECT["project"]["optional-dependencies"][extra]):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)])
 
 
 def test_conda_yaml_pins_the_direct_packages_as_the_lock_does() -> None:
@@ -103,7 +105,18 @@ def make(*arguments: str) -> str:
 
 def test_make_lists_its_targets_when_none_is_named() -> None:
     listed = re.findall(r"^make ([a-z-]+)", make(), flags=re.MULTILINE)
-    checks = ["test", "test-all", "lint", "lock", "catalogue", "mlproject", "methods", "audit", "clean"]
+    checks = [
+        "test",
+        "test-all",
+        "test-containers",
+        "lint",
+        "lock",
+        "catalogue",
+        "mlproject",
+        "methods",
+        "audit",
+        "clean",
+    ]
     assert listed == ["help", "study", "ui", "server", "bench", "bench-gpu", *checks]
 
 

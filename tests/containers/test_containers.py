@@ -65,10 +65,11 @@ def server(engine: Engine, stack: list[str]) -> Iterator[Engine]:
 
 def in_container(engine: Engine, *command: str) -> str:
     """What a command prints in a container of kdflow's image, beside the stack, with its volume of runs."""
+    told = COMPOSE["services"]["kdflow"]["environment"]
     beside = (
         "--network=kdflow-test_default",
         "--volume=kdflow-test_runs:/runs",
-        "--env=MLFLOW_TRACKING_URI=http://mlflow:5000",
+        *(f"--env={n}={v}" for n, v in told.items()),
     )
     return engine("run", "--rm", *CONFINED, *beside, "kdflow", *command)
 
