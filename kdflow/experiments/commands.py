@@ -22,8 +22,9 @@ from kdflow.config import (
 from kdflow.config.option import flag, show
 from kdflow.experiments import compare, grid, reuse
 from kdflow.experiments.find_teacher import Teacher
+from kdflow.experiments.lifetime import begun
 from kdflow.experiments.results import Trained
-from kdflow.experiments.session import Session, begun, prepare, readable, require_tracking
+from kdflow.experiments.session import Session, prepare, readable, require_tracking
 from kdflow.experiments.training_runs import Plan, train_cohort
 from kdflow.tracking.checks import make_ready
 from kdflow.tracking.run import Run, data_tags, settled_tags

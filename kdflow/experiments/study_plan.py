@@ -15,6 +15,7 @@ from kdflow.common.console import say
 from kdflow.common.text import command
 from kdflow.config import PlacingConfig, Recipe, StudyConfig
 from kdflow.data.base import Split
+from kdflow.experiments.attempts import is_meant
 from kdflow.experiments.commands import plan_run
 from kdflow.experiments.grid import Grid, PlannedJob, command_line
 from kdflow.experiments.progress import duration
@@ -159,7 +160,7 @@ class _Stopped:
         if f"{kind}-{planned.signature[:12]}" not in self._begun:
             return False
         attempts = Journal.attempts(self._runs_dir, kind, planned.signature)
-        return any(one.can_go_on and self._session.is_meant(one) for one in attempts)
+        return any(one.can_go_on and is_meant(one, self._session) for one in attempts)
 
 
 def _workers(placing: PlacingConfig) -> int:
