@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, flat, logged, needs_teacher, options
+from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, logged, needs_teacher, options
 from kdflow.config.option import Value, show
 from kdflow.distillers import build, distillers
 
@@ -38,11 +40,11 @@ def signature(
     Returns:
         64 hexadecimal digits.
     """
-    usual, specs = flat(type(config)()), options(config)
+    usual = _usual(type(config))
     kept = {
         name: show(value)
         for name, value in params(config).items()
-        if value != usual[name] and not specs[name].incidental and name not in SAID_OTHERWISE
+        if name in usual and value != usual[name] and name not in SAID_OTHERWISE
     }
     if isinstance(config, StudentConfig) and needs_teacher(config.alpha):
         kept |= _settings(config)
@@ -87,6 +89,12 @@ def _settings(config: StudentConfig) -> dict[str, str]:
         for name, value in values.items()
         if value != built.settings()[name].default
     }
+
+
+@cache
+def _usual(kind: Any) -> dict[str, Value]:
+    """The defaults of the options that decide what is computed."""
+    return {name: spec.default for name, spec in options(kind()).items() if not spec.incidental}
 
 
 def _hash(facts: Mapping[str, object]) -> str:
