@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, logged, needs_teacher, options
 from kdflow.config.option import Value, show
@@ -40,7 +39,8 @@ def signature(
     Returns:
         64 hexadecimal digits.
     """
-    usual = _usual(type(config))
+    role = "teacher" if isinstance(config, TeacherConfig) else "student"
+    usual = _usual(role)
     kept = {
         name: show(value)
         for name, value in params(config).items()
@@ -49,7 +49,6 @@ def signature(
     if isinstance(config, StudentConfig) and needs_teacher(config.alpha):
         kept |= _settings(config)
     seen = {name: data[name] for name in ("kdflow.data_digest", "kdflow.split_digest")}
-    role = "teacher" if isinstance(config, TeacherConfig) else "student"
     return _hash({"role": role, "options": kept, "precision": precision, "data": seen, "teacher": teacher})
 
 
@@ -92,9 +91,10 @@ def _settings(config: StudentConfig) -> dict[str, str]:
 
 
 @cache
-def _usual(kind: Any) -> dict[str, Value]:
+def _usual(role: str) -> dict[str, Value]:
     """The defaults of the options that decide what is computed."""
-    return {name: spec.default for name, spec in options(kind()).items() if not spec.incidental}
+    specs = options(TeacherConfig()) if role == "teacher" else options(StudentConfig())
+    return {name: spec.default for name, spec in specs.items() if not spec.incidental}
 
 
 def _hash(facts: Mapping[str, object]) -> str:
