@@ -13,7 +13,7 @@ from kdflow.analysis.students import TEACHER, choose
 from kdflow.analysis.teachers import with_most_students
 from kdflow.common.errors import KdflowError, TeacherError
 from kdflow.config import CompareConfig
-from kdflow.evaluation.metrics import curves
+from kdflow.evaluation.metrics import curves, drawn
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
@@ -61,13 +61,14 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = ()) 
     students = choose(others, teacher_ids, teachers)
     lines = table(teachers, students.records)
     read = _newest([*finished.loc[is_teacher, "run_id"], *(one.run_id for one in students.records)], lines)
+    names = drawn() if DRAWN < len(read) < len(lines) else curves()
     missing = [one for one in teacher_ids if one not in set(finished["run_id"])]
     return Comparison(
         reference["record"].tags["kdflow.data"],
         reference["data_digest"],
         reference["split_digest"],
         lines,
-        _curves(read, [*teachers, *students.records], runs),
+        _curves(read, names, [*teachers, *students.records], runs),
         _footnotes(left_out + students.left_out, missing, students.records, lines, read, runs),
         _validation(reference["record"]),
         students.baselines,
@@ -126,15 +127,15 @@ def _newest(run_ids: list[str], lines: "DataFrame") -> list[str]:
     return [run_id for run_id in lines["run_id"] if run_id in chosen]
 
 
-def _curves(run_ids: list[str], records: list[Record], runs: Runs) -> "DataFrame":
-    """Every epoch of some runs."""
+def _curves(run_ids: list[str], names: Collection[str], records: list[Record], runs: Runs) -> "DataFrame":
+    """Every epoch of some runs: some metrics, as far as they have them."""
     from pandas import DataFrame
 
     metrics = {record.run_id: record.metrics for record in records}
     kept = [
         (run_id, metric, epoch, value)
         for run_id in run_ids
-        for metric, values in runs.history(run_id, [name for name in curves() if name in metrics[run_id]]).items()
+        for metric, values in runs.history(run_id, [name for name in names if name in metrics[run_id]]).items()
         for epoch, value in enumerate(values, start=1)
     ]
     return DataFrame(kept, columns=list(CURVES))

@@ -103,6 +103,11 @@ def curves() -> tuple[str, ...]:
     return tuple(name for name in metrics if metrics[name].curve)
 
 
+def drawn() -> tuple[str, ...]:
+    """Names of the metrics that have a panel in the curves of a comparison."""
+    return tuple(name for name in metrics if metrics[name].panel)
+
+
 def columns() -> dict[str, str]:
     """Names of the metrics that have a column in the table of a comparison, with its heading."""
     return {name: metrics[name].column for name in metrics if metrics[name].column}
