@@ -152,12 +152,11 @@ def test_what_was_logged_outlives_the_stack(server: Engine, stack: list[str]) ->
 
 def test_with_basic_auth_only_who_has_a_password_is_answered(server: Engine, stack: list[str]) -> None:
     guarded = [*stack, f"--file={ROOT / 'docker' / 'compose.auth.yaml'}"]
-    run(*stack, "stop", "mlflow", **SECRETS)
-    run(*stack, "rm", "--force", "mlflow", **SECRETS)
+    run(*stack, "down", **SECRETS)
     assert "MLFLOW_ADMIN_PASSWORD" in finished(*guarded, "up", **{**SECRETS, "MLFLOW_ADMIN_PASSWORD": ""}).stdout
     run(*guarded, "up", "--detach", "--no-build", "mlflow", **SECRETS)
     wait_until(lambda: is_well(5000), 180)
-    ask = ("kdflow", "python", "-c", "import mlflow; print(mlflow.get_experiment_by_name('kdflow').name)")
+    ask = ("kdflow", "python", "-c", "import mlflow; print(mlflow.get_experiment_by_name('Default').name)")
     asked = (*guarded, "run", "--rm", "-T", "--no-deps")
-    assert run(*asked, *ask, **SECRETS).split()[-1] == "kdflow"
+    assert run(*asked, *ask, **SECRETS).split()[-1] == "Default"
     assert "not authenticated" in finished(*asked, "-e", "MLFLOW_TRACKING_PASSWORD=x", *ask, **SECRETS).stdout
