@@ -54,7 +54,7 @@ test-all: lint ## the same with the slow tests, two files at a time
 	$(IN_VENV) $(BIN)/python -m pytest -m "not containers" --numprocesses 2 --dist loadfile
 
 test-containers: .venv/.installed-containers ## images, compose stack, MLflow projects in containers, where podman or docker works
-	$(IN_VENV) $(BIN)/python -m pytest -m containers -rs --durations 20 $(ARGS) tests/containers tests/test_kubernetes.py
+	$(IN_VENV) $(BIN)/python -m pytest -m "not slow" -rs --durations 20 $(ARGS) tests/containers tests/test_kubernetes.py
 
 lint: .venv/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check
