@@ -132,7 +132,7 @@ def run(jobs: Sequence[Job], launcher: Launcher, watcher: Watcher) -> dict[str, 
     """Runs jobs to their end, each after those that it names; tries those again that fail.
 
     Args:
-        jobs: In the order in which they are begun where there is a choice.
+        jobs: In the order in which they are begun where there is a choice, each after those that it needs.
         launcher: Where they run.
         watcher: Hears of them. If it raises, all jobs are stopped.
 
@@ -155,13 +155,12 @@ def run(jobs: Sequence[Job], launcher: Launcher, watcher: Watcher) -> dict[str, 
                 if not ended.well and attempts[job.name] < TRIES and ended.code not in HOPELESS:
                     watcher.failed(job, ended, attempts[job.name])
                     waiting.insert(0, job)
-                else:
-                    over[job.name] = ended
-                    watcher.ended(job, ended)
-            for job, ended in _lost(waiting, over):
-                waiting.remove(job)
-                over[job.name] = ended
-                watcher.ended(job, ended)
+                    continue
+                for one, how in [(job, ended), *([] if ended.well else _lost(waiting, job))]:
+                    over[one.name] = how
+                    watcher.ended(one, how)
+                if not ended.well:
+                    waiting = [one for one in waiting if one.name not in over]
             time.sleep(PAUSE)
     except BaseException:
         launcher.stop()
@@ -186,7 +185,12 @@ def _next(waiting: Sequence[Job], over: Mapping[str, Ended]) -> Job | None:
     return next((job for job in waiting if all(one in over and over[one].well for one in job.after)), None)
 
 
-def _lost(waiting: Sequence[Job], over: Mapping[str, Ended]) -> list[tuple[Job, Ended]]:
-    """Jobs that cannot begin any more, since one that they need has failed."""
-    failed = {job.name: [one for one in job.after if one in over and not over[one].well] for job in waiting}
-    return [(job, Ended(None, f"it needs {failed[job.name][0]}")) for job in waiting if failed[job.name]]
+def _lost(waiting: Sequence[Job], failed: Job) -> list[tuple[Job, Ended]]:
+    """Jobs that cannot begin any more, since they need one that failed, or one that needs that."""
+    lost = {failed.name}
+    found = []
+    for job in waiting:  # in their order, in which none stands before one that it needs
+        if needed := [one for one in job.after if one in lost]:
+            lost.add(job.name)
+            found.append((job, Ended(None, f"it needs {needed[0]}")))
+    return found
