@@ -19,6 +19,7 @@ NOTE = (
     "without reading, tracking or final scores."
 )
 GRID, ALONE, TUTORIAL, SINGLE = "grid, two workers", "one study after another", "the tutorial's way", "grid, one worker"
+TARGETS = {ALONE: Target(1.2, " times"), TUTORIAL: Target(3, " times")}
 
 
 def grid(bench: Bench) -> Section:
@@ -32,8 +33,10 @@ def grid(bench: Bench) -> Section:
         SINGLE: lambda: whole("--workers", "1")[0],
         ALONE: lambda: sum(timed_study(bench, *common, "--seed", str(seed))[0] for seed in range(SEEDS)),
     }
+    if bench.quick:
+        del programs[SINGLE]
     times: dict[str, list[float]] = {name: [] for name in programs}
-    rounds = 1 if bench.quick else 2
+    rounds = max(bench.rounds // 3, 1)
     for number in range(rounds):
         bench.say(f"round {number + 1} of {rounds}")
         for name in turn(list(programs), number):
@@ -46,7 +49,8 @@ def grid(bench: Bench) -> Section:
     for name, measured in [*times.items(), (TUTORIAL, theirs)]:
         section.add(name, spread(measured), form="{:,.0f}", unit=" s")
     section.add("jobs an hour", spread([2 * SEEDS * 3600 / one for one in times[GRID]]), form="{:,.0f}")
-    for other, measured, target in ((SINGLE, times[SINGLE], None), (ALONE, times[ALONE], 1.2), (TUTORIAL, theirs, 3)):
+    others = [(name, measured) for name, measured in times.items() if name != GRID] + [(TUTORIAL, theirs)]
+    for other, measured in others:
         ratio = spread([them / us for them, us in zip(measured, times[GRID], strict=True)])
-        section.add(f"times as fast as {other}", ratio, target=Target(target, " times") if target else None)
+        section.add(f"times as fast as {other}", ratio, target=TARGETS.get(other))
     return section

@@ -28,6 +28,8 @@ from kdflow.training.loop import fit
 
 TRIED_STEPS = 6
 """Steps of a short trial, of which a whole training is reckoned."""
+TRIED_RATE = 1e-6
+"""At which no trial diverges, whatever the training will do."""
 START = 8.0
 """Seconds that a job takes to its first step and from its last, roughly."""
 MEBIBYTE = 1024
@@ -185,7 +187,7 @@ def _tried(planned: PlannedJob, session: Session[StudyConfig]) -> float:
     count = min(steps * recipe.batch_size, len(data.train))
     val = Split(data.val.images[: recipe.batch_size], data.val.labels[: recipe.batch_size])
     small = replace(data, train=Split(data.train.images[:count], data.train.labels[:count]), val=val)
-    trial = replace(recipe, epochs=2 if whole > 1 else 1)
+    trial = replace(recipe, epochs=2 if whole > 1 else 1, lr=TRIED_RATE)
     last = [
         epoch.metrics[0]["speed/epoch_seconds"]
         for epoch in fit(members, small, trial, runtime=session.runtime, teacher=teacher)

@@ -139,23 +139,17 @@ def test_a_signal_stops_all_jobs_after_their_batch_and_the_same_command_goes_on(
     require_whole(workplace, reference)
 
 
-def test_a_job_that_fails_fails_alone_and_is_named(workplace):
-    """A learning rate at which alpha = 0 of a method diverges would do; here the log of one job cannot be written."""
-    done = workplace.run(
-        *GRID[:-1],
-        "1",
-        "--alphas",
-        "1,0",
-        "--student-lr",
-        "1e6",
-        "--student-clip-norm",
-        "0",
-        "--student-schedule",
-        "constant",
-    )
+DIVERGING = ("--alphas", "1,0", "--student-lr", "1e6", "--student-clip-norm", "0", "--student-schedule", "constant")
+
+
+def test_jobs_that_fail_fail_alone_and_are_named_and_what_diverged_is_not_tried_to_the_end_again(workplace):
+    done = workplace.run(*GRID, *DIVERGING)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "runs are missing" in done.stderr
+    assert "4 of 6 runs are missing (student alpha=1, seed 0; student alpha=0 T=4, seed 0;" in done.stderr
+    assert "ended by a loss that was no longer finite" in done.stderr
+    assert "the same command again trains only what is missing" in done.stderr
     assert len(runs(workplace, "tags.`kdflow.role` = 'teacher' and attributes.status = 'FINISHED'")) == 2
+    assert len(runs(workplace, "tags.`kdflow.role` = 'cohort' and attributes.status = 'FAILED'")) == 2
 
 
 def test_ray_gives_the_same_bits_when_a_node_is_lost(workplace, reference):
