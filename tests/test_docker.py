@@ -139,7 +139,7 @@ def test_no_password_has_a_default() -> None:
 
 def test_the_server_keeps_runs_in_the_database_and_artifacts_in_the_store() -> None:
     told = SERVICES["mlflow"]["environment"]
-    assert told["MLFLOW_BACKEND_STORE_URI"] == "postgresql+psycopg2://mlflow@postgres/mlflow"
+    assert told["MLFLOW_BACKEND_STORE_URI"] == "postgresql+psycopg://mlflow@postgres/mlflow"
     assert told["MLFLOW_ARTIFACTS_DESTINATION"] == f"s3://{SERVICES['s3']['environment']['S3_BUCKET']}"
     assert told["MLFLOW_SERVE_ARTIFACTS"] == "true"
     assert SERVICES["mlflow"]["depends_on"] == {name: {"condition": "service_healthy"} for name in STORES}
