@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, logged, needs_teacher, options
 from kdflow.config.option import Value, show
@@ -40,7 +41,7 @@ def signature(
         64 hexadecimal digits.
     """
     role = "teacher" if isinstance(config, TeacherConfig) else "student"
-    usual = _usual(role)
+    usual = _usual(cast(type, type(config)))
     kept = {
         name: show(value)
         for name, value in params(config).items()
@@ -91,10 +92,9 @@ def _settings(config: StudentConfig) -> dict[str, str]:
 
 
 @cache
-def _usual(role: str) -> dict[str, Value]:
-    """The defaults of the options that decide what is computed."""
-    specs = options(TeacherConfig()) if role == "teacher" else options(StudentConfig())
-    return {name: spec.default for name, spec in specs.items() if not spec.incidental}
+def _usual(kind: type) -> dict[str, Value]:
+    """The defaults of the options of a config that decide what is computed."""
+    return {name: spec.default for name, spec in options(kind()).items() if not spec.incidental}
 
 
 def _hash(facts: Mapping[str, object]) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kdflow.experiments.study import run_student
+from kdflow.experiments.commands import run_student
 from tests.experiments.conftest import student_config
 
 ASKED = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
