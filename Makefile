@@ -24,7 +24,7 @@ TORCHDISTILL = $(if $(findstring --quick,$(ARGS)),,.venv-torchdistill/.installed
 	clean
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 study: .venv/.installed ## the whole study; DATASET=digits, or cifar10, cifar100, a folder; ARGS="further options"
 	@$(IN_VENV) $(BIN)/kdflow study --dataset "$(DATASET)" $(ARGS)

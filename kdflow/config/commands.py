@@ -72,7 +72,9 @@ class StudentConfig(Checked):
 
 
 ALPHAS = replace(ALPHA, default=(1.0, 0.0, 0.5), help="A student for each alpha.")
-DISTILLERS = replace(DISTILLER, default=("soft-targets",), help="A student for each (see `kdflow list`).", each=str)
+DISTILLERS = replace(
+    DISTILLER, default=("soft-targets",), help="A student for each (see `kdflow list`).", metavar="NAME,...", each=str
+)
 TEMPERATURES = replace(TEMPERATURE, default=(4.0,), help="A student for each temperature.")
 GRID_KNOBS = replace(
     KNOBS,

@@ -72,7 +72,7 @@ class PlacingConfig(Checked):
         high=10_000,
         incidental=True,
     )
-    on: str = option("local", "Where jobs run (see docs/scale.md).", metavar="NAME", incidental=True)
+    on: str = option("local", "Where jobs run: local or ray (see docs/scale.md).", metavar="NAME", incidental=True)
     ray_address: str = option(
         "", "Ray cluster; empty: that of RAY_ADDRESS, else one on this machine.", metavar="ADDRESS", incidental=True
     )
