@@ -20,7 +20,9 @@ from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG
 TAUGHT_BY = "kdflow.teacher_run_id"
 
 
-def finished(session: Session[Any], signatures: Collection[str], *, teacher: str = "") -> dict[str, Record]:
+def finished(
+    session: Session[Any], signatures: Collection[str], *, teacher: str = "", study: Collection[str] = ()
+) -> dict[str, Record]:
     """The finished runs of a command that need not be trained again, by signature.
 
     Students are taken together with the very run that taught them, so that a comparison finds them by it; of teachers
@@ -30,12 +32,14 @@ def finished(session: Session[Any], signatures: Collection[str], *, teacher: str
         session: Of the command. Where all is to be anew, only what the same study has made counts.
         signatures: Of what it would train.
         teacher: The run that teaches, where it is settled.
+        study: Id and key of the study that it is; by default of the one whose job the command is.
     """
-    if not (session.config.keeping.reuse or session.around.study):
+    own = set(study) | ({session.around.study} if session.around.study else set())
+    if not (session.config.keeping.reuse or own):
         return {}
     found = session.runs.finished(signatures)
     if not session.config.keeping.reuse:
-        found = [one for one in found if one.tags.get(STUDY_TAG) == session.around.study]
+        found = [one for one in found if one.tags.get(STUDY_TAG) in own]
     taught = Counter(one.tags[TAUGHT_BY] for one in found if TAUGHT_BY in one.tags)
     teachers = sorted((one for one in found if role(one) == "teacher"), key=lambda one: -taught[one.run_id])
     chosen: dict[str, Record] = {}

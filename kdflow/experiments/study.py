@@ -140,22 +140,18 @@ def _train_elsewhere(
             ended = run(jobs, launchers[session.config.placing.on](place), progress)
         failed = {name: one for name, one in ended.items() if not one.well}
     signatures = [one.signature for one in grid.runs]
-    done = reuse.finished(session, signatures, teacher=known.run_id if known else "")
+    taught_by = known.run_id if known else ""
+    done = reuse.finished(session, signatures, teacher=taught_by, study=(study.id, study.key))
     missing = [one.name for one in grid.runs if one.signature not in done]
-    teachers = (
-        [known.run_id]
-        if known
-        else [done[one.signature].run_id for one in dict.fromkeys(grid.teachers.values()) if one.signature in done]
-    )
+    trained = dict.fromkeys(one.signature for one in grid.teachers.values())
+    teachers = [taught_by] if known else [done[one].run_id for one in trained if one in done]
     if not (missing or failed):
         return teachers, ""
     titles = {job.name: job.title for job in jobs}
     reasons = [f"{titles[name]}: {one.reason or f'exit code {one.code}'}" for name, one in failed.items()]
-    said = f"{len(missing)} of {len(grid.runs)} runs are missing ({told(missing)}); failed: {told(reasons)}; what the "
-    return (
-        teachers,
-        f"{said}jobs said is in {os.path.relpath(folder)}; the same command again trains only what is missing",
-    )
+    said = f"{len(missing)} of {len(grid.runs)} runs are missing ({told(missing)}); failed: {told(reasons)}"
+    where = f"what the jobs said is in {os.path.relpath(folder)}"
+    return teachers, f"{said}; {where}; the same command again trains only what is missing"
 
 
 def _compare(outbox: Outbox, teachers: Collection[str], runs_dir: str, missing: str) -> tuple[Runs, Comparison]:

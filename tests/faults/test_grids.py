@@ -85,6 +85,14 @@ def test_two_workers_and_split_cohorts_give_the_same_bits(workplace, reference):
     require_whole(workplace, reference)
 
 
+def test_a_grid_that_is_to_be_anew_trains_all_again(workplace):
+    small = ("--alphas", "1", "--teacher-epochs", "1", "--student-epochs", "1")
+    for _ in range(2):
+        done = workplace.run(*GRID, *small, "--reuse", "false")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(runs(workplace, "tags.`kdflow.role` = 'teacher' and attributes.status = 'FINISHED'")) == 4
+
+
 def test_a_study_of_one_seed_gives_the_bits_of_its_part_of_the_grid(workplace, reference):
     alone = tuple(word for word in GRID if word not in ("--seeds", "0-1"))
     done = workplace.run(*alone, "--seed", "1")
