@@ -1,10 +1,10 @@
-"""How long `kdflow compare` takes over very many finished runs, and how much memory.
+"""How long it takes to plan, place and compare very many runs, and how much memory.
 
     python benchmarks/scale.py --runs 10000                           # on sqlite, in a folder that goes afterwards
     python benchmarks/scale.py --store postgresql://user@host/name    # in an empty database
 
 Nothing is trained: a grid of runs, as many settings as seeds, is written straight into the tables of the store, with
-the params, metrics and tags that kdflow logs.
+the params, metrics and tags that kdflow logs. Jobs are placed with a launcher whose jobs end at once.
 """
 
 import os
@@ -24,10 +24,12 @@ from mlflow import MlflowClient
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlParam, SqlRun, SqlTag
 from sqlalchemy import create_engine
 
-from kdflow.config import StudentConfig, TeacherConfig, configure
+from kdflow.config import StudentConfig, StudyConfig, TeacherConfig, configure
 from kdflow.config.option import show
 from kdflow.evaluation.metrics import metrics
-from kdflow.training.identity import params
+from kdflow.experiments.grid import Grid
+from kdflow.launchers import base
+from kdflow.training.identity import Signer, params
 
 DATA = {"kdflow.data": "digits", "kdflow.data_digest": "d" * 32, "kdflow.split_digest": "s" * 32}
 OTHERS = ("device", "precision", "threads", "process", "key", "signature", "version", "study_id", "validation")
@@ -46,6 +48,7 @@ def main(runs: int, store: str, keep: str) -> None:
     with TemporaryDirectory(prefix="kdflow-scale-") as made:
         folder = Path(keep or made).absolute()
         address = store or f"sqlite:///{folder}/mlflow.db"
+        plan_and_place(runs)
         began = time.perf_counter()
         print(f"{fill(address, runs)} runs written in {time.perf_counter() - began:.0f} s")
         began = time.perf_counter()
@@ -55,6 +58,53 @@ def main(runs: int, store: str, keep: str) -> None:
         for path in sorted(folder.glob("runs/*/artifacts/*")):
             print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
         print(f"kdflow compare: {seconds:.1f} s, {peak:.0f} MiB")
+
+
+def plan_and_place(count: int) -> None:
+    """Prints how long a grid of so many jobs takes to be planned, and to be placed."""
+    began = time.perf_counter()
+    config = configure(StudyConfig(), dataset="digits", seeds=f"0-{count // 2 - 1}", alphas="1,0")
+    jobs = [planned.job for planned in Grid(config, Signer(DATA, "fp32")).jobs({})]
+    print(f"{len(jobs)} jobs planned: {time.perf_counter() - began:.1f} s")
+    began = time.perf_counter()
+    base.PAUSE = 0.0
+    ended = base.run(jobs, AtOnce(), Deaf())
+    assert all(one.well for one in ended.values())
+    print(f"{len(jobs)} jobs placed, two at a time: {time.perf_counter() - began:.1f} s")
+
+
+class AtOnce:
+    """A launcher whose jobs end at once."""
+
+    def __init__(self) -> None:
+        self._running: list[base.Job] = []
+
+    @property
+    def room(self) -> int:
+        return 2 - len(self._running)
+
+    def start(self, job: base.Job) -> None:
+        self._running.append(job)
+
+    def ended(self) -> list[tuple[base.Job, base.Ended]]:
+        over, self._running = self._running, []
+        return [(job, base.Ended(0)) for job in over]
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Deaf:
+    """Hears of jobs, and does nothing about it."""
+
+    def began(self, job: base.Job, attempt: int) -> None: ...
+
+    def failed(self, job: base.Job, ended: base.Ended, attempt: int) -> None: ...
+
+    def ended(self, job: base.Job, ended: base.Ended) -> None: ...
+
+    def passed(self) -> None: ...
 
 
 def fill(store: str, count: int) -> int:
