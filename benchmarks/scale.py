@@ -79,6 +79,9 @@ class AtOnce:
     def __init__(self) -> None:
         self._running: list[base.Job] = []
 
+    @staticmethod
+    def require() -> None: ...
+
     @property
     def room(self) -> int:
         return 2 - len(self._running)

@@ -31,6 +31,9 @@ KNOBS = Option(
 )
 TEMPERATURE = Option(4.0, "Temperature of the soft targets.", low=0.1, high=100, group="method")
 TEACHERS = "a run id or its beginning, runs:/id/model, models:/name (its champion), models:/name/version or @alias"
+TEACHER = Option(
+    "", f"Teacher: {TEACHERS}; empty: the champion of the same data and split.", metavar="RUN|MODEL", group="teacher"
+)
 ALPHA = Option(0.5, "Weight of the labels; 1 - alpha is the teacher's.", low=0, high=1, group="method")
 
 
@@ -58,12 +61,7 @@ class StudentConfig(Checked):
     distiller: str = of(DISTILLER)
     temperature: float = of(TEMPERATURE)
     knobs: str = of(KNOBS)
-    teacher: str = option(
-        "",
-        f"Teacher: {TEACHERS}; empty: the champion of the same data and split.",
-        metavar="RUN|MODEL",
-        group="teacher",
-    )
+    teacher: str = of(TEACHER)
     model: str = of(STUDENT_MODEL)
     recipe: Recipe = group(STUDENT_RECIPE, "student")
     data: DataConfig = group(DataConfig(), "data")
@@ -83,19 +81,20 @@ GRID_KNOBS = replace(
 
 
 @dataclass(frozen=True)
-class CohortConfig(Checked):
-    """Students of one seed, which share batches, augmentation and one forward of the teacher."""
+class Arms(Checked):
+    """Which students there are: one for each alpha, distiller and temperature."""
 
     alphas: tuple[float, ...] = of(ALPHAS)
     distillers: tuple[str, ...] = of(DISTILLERS)
     temperatures: tuple[float, ...] = of(TEMPERATURES)
     knobs: str = of(GRID_KNOBS)
-    teacher: str = option(
-        "",
-        f"Teacher: {TEACHERS}; empty: the champion of the same data and split.",
-        metavar="RUN|MODEL",
-        group="teacher",
-    )
+
+
+@dataclass(frozen=True)
+class CohortConfig(Arms):
+    """Students of one seed, which share batches, augmentation and one forward of the teacher."""
+
+    teacher: str = of(TEACHER)
     model: str = of(STUDENT_MODEL)
     recipe: Recipe = group(STUDENT_RECIPE, "student")
     cohort_size: int = option(
@@ -149,13 +148,9 @@ def knobs_of(distiller: str, knobs: str, among: tuple[str, ...]) -> dict[str, st
 
 
 @dataclass(frozen=True)
-class StudyConfig(Checked):
+class StudyConfig(Arms):
     """A grid: for each seed a teacher, or one for all, and a student for each alpha, distiller and temperature."""
 
-    alphas: tuple[float, ...] = of(ALPHAS)
-    distillers: tuple[str, ...] = of(DISTILLERS)
-    temperatures: tuple[float, ...] = of(TEMPERATURES)
-    knobs: str = of(GRID_KNOBS)
     teacher: str = option(
         "",
         f"Teacher: {TEACHERS}; empty: train one.",
@@ -271,6 +266,7 @@ class SyncConfig(StoreConfig):
     )
 
 
+Resumable = TypeVar("Resumable", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
 AnyConfig = TypeVar(
     "AnyConfig",
     TeacherConfig,

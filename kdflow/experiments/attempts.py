@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from kdflow.common.console import say
 from kdflow.common.errors import DivergedError
-from kdflow.config import CohortConfig, KeepingConfig, StudentConfig, StudyConfig, TeacherConfig
+from kdflow.config import KeepingConfig, Resumable
 from kdflow.device.runtime import resolve
 from kdflow.experiments.lifetime import line_to_go_on
 from kdflow.experiments.same_computation import same_threads, tell_differences
@@ -20,10 +20,8 @@ from kdflow.training.identity import SCHEMA
 if TYPE_CHECKING:
     from kdflow.experiments.session import Session
 
-Config = TypeVar("Config", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
 
-
-def going_on(session: "Session[Config]", known_by: str) -> "Session[Config]":
+def going_on(session: "Session[Resumable]", known_by: str) -> "Session[Resumable]":
     """The session, which goes on with an earlier attempt at its command if one was stopped.
 
     Args:
@@ -58,7 +56,7 @@ def going_on(session: "Session[Config]", known_by: str) -> "Session[Config]":
     return replace(session, journal=journal, config=replace(session.config, runtime=settled), runtime=runtime)
 
 
-def is_meant(earlier: Journal, session: "Session[Config]") -> bool:
+def is_meant(earlier: Journal, session: "Session[Resumable]") -> bool:
     """Whether an earlier attempt may be gone on with: it is of this store, and where all is anew, of this study."""
     if earlier.started.get("identity") != SCHEMA:
         return False

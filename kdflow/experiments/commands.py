@@ -11,15 +11,11 @@ from kdflow.common.text import command
 from kdflow.config import (
     CohortConfig,
     CompareConfig,
-    DataConfig,
-    KeepingConfig,
     StudentConfig,
     TeacherConfig,
-    flat,
     needs_teacher,
     texts,
 )
-from kdflow.config.option import flag, show
 from kdflow.experiments import compare, grid, reuse
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.lifetime import begun
@@ -47,14 +43,8 @@ def run_teacher(config: TeacherConfig, *, nested: bool = False) -> Trained:
         Stopped: a signal came.
     """
     session = prepare("teacher", config, nested=nested)
-    known_by = session.signer.sign(session.config)
-    with session.alone(known_by) as session:
-        trained = _done(session, session.config, known_by)
-        if trained is None:
-            plan = plan_run(session.config, session)
-            with session.begun(known_by) as outbox:
-                (trained,) = train_cohort([plan], session.data, config.recipe, session.runtime, outbox)
-    again = (*_said(config.data), *_said(config.keeping))
+    trained = _trained(session)
+    again = (*grid.typed_again(config.data), *grid.typed_again(config.keeping))
     say(f"Next: {typed(command('kdflow', 'student', '--alpha', '0', '--teacher', trained.run_id, *again))}")
     return trained
 
@@ -72,15 +62,8 @@ def run_student(config: StudentConfig, *, nested: bool = False) -> Trained:
     """
     session = prepare("student", config, nested=nested)
     teacher = session.find_teacher(session.config) if needs_teacher(config.alpha) else None
-    taught_by = teacher.signature if teacher else ""
-    known_by = session.signer.sign(session.config, taught_by)
-    with session.alone(known_by) as session:
-        trained = _done(session, session.config, known_by, teacher)
-        if trained is None:
-            plan = plan_run(session.config, session, taught_by)
-            with session.begun(known_by, teacher=teacher) as outbox:
-                (trained,) = train_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
-    say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
+    trained = _trained(session, teacher)
+    say(f"Next: {typed(command('kdflow', 'compare', *grid.typed_again(config.keeping)))}")
     return trained
 
 
@@ -110,7 +93,7 @@ def run_cohort(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
         left = [plan_run(one, session, _teaching(one, teacher)) for known, one in known_by.items() if known not in done]
         trained = _train_students(session, left, list(known_by), teacher) if left else []
         trained += [reuse.reused(one, known_by[known], session.data, session.runs) for known, one in done.items()]
-    say(f"Next: {typed(command('kdflow', 'compare', *_said(config.keeping)))}")
+    say(f"Next: {typed(command('kdflow', 'compare', *grid.typed_again(config.keeping)))}")
     return sorted(trained, key=lambda one: list(known_by).index(one.signature))
 
 
@@ -129,18 +112,22 @@ def _train_students(
         return train_cohort(plans, data, session.config.recipe, runtime, outbox, teacher=teacher, parent=cohort)
 
 
-def _done(
-    session: Session[Any], config: TeacherConfig | StudentConfig, known_by: str, teacher: Teacher | None = None
-) -> Trained | None:
-    """A training that was finished before, as it ended."""
-    if session.journal:
-        return None
-    done = reuse.finished(session, [known_by], teacher=teacher.run_id if teacher else "")
-    if known_by not in done:
-        return None
-    name = "teacher" if isinstance(config, TeacherConfig) else f"student {grid.student_name(config)}"
-    reuse.tell(done[known_by], name, session)
-    return reuse.reused(done[known_by], config, session.data, session.runs)
+def _trained(session: Session[Any], teacher: Teacher | None = None) -> Trained:
+    """Trains one teacher or student, unless that is done."""
+    taught_by = teacher.signature if teacher else ""
+    known_by = session.signer.sign(session.config, taught_by)
+    with session.alone(known_by) as session:
+        config = session.config
+        if not session.journal:
+            done = reuse.finished(session, [known_by], teacher=teacher.run_id if teacher else "")
+            if known_by in done:
+                name = "teacher" if isinstance(config, TeacherConfig) else f"student {grid.student_name(config)}"
+                reuse.tell(done[known_by], name, session)
+                return reuse.reused(done[known_by], config, session.data, session.runs)
+        plan = plan_run(config, session, taught_by)
+        with session.begun(known_by, teacher=teacher) as outbox:
+            (trained,) = train_cohort([plan], session.data, config.recipe, session.runtime, outbox, teacher=teacher)
+    return trained
 
 
 def _teaching(config: StudentConfig, teacher: Teacher | None) -> str:
@@ -167,13 +154,6 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
     with begun("compare", config.keeping, {}, around) as outbox:
         return compare.log(comparison, outbox, runs)
-
-
-def _said(config: DataConfig | KeepingConfig) -> list[str]:
-    """Options that are not at their defaults, as they are typed again for a next command."""
-    default, differing = flat(type(config)()), flat(config)
-    again = {name: value for name, value in differing.items() if value != default[name] and name != "resume"}
-    return [word for name, value in again.items() for word in (flag(name), show(value))]
 
 
 def plan_run(config: TeacherConfig | StudentConfig, session: Session[Any], taught_by: str = "") -> Plan:

@@ -14,7 +14,7 @@ from kdflow.config import (
     flat,
     needs_teacher,
 )
-from kdflow.config.option import Value, flag, show
+from kdflow.config.option import flag, show
 from kdflow.distillers import distillers
 from kdflow.launchers.base import Job
 from kdflow.tracking.references import SIGNATURE
@@ -51,6 +51,11 @@ class PlannedJob:
     job: Job
     runs: tuple[PlannedRun, ...]
     signature: str
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether it trains a teacher."""
+        return isinstance(self.runs[0].config, TeacherConfig)
 
 
 def student_name(config: StudentConfig) -> str:
@@ -147,7 +152,7 @@ class Grid:
             if teacher.signature not in done and teacher.signature not in teaching:
                 name = f"teacher-{teacher.signature[:12]}"
                 teaching[teacher.signature] = name
-                job = Job(name, f"teacher, seed {seed}", command_line("teacher", teacher.config))
+                job = Job(name, f"teacher, seed {seed}", ("teacher", *typed_again(teacher.config)))
                 made.append(PlannedJob(job, (teacher,), teacher.signature))
         for (seed, number), cohort in self.cohorts.items():
             if left := tuple(one for one in cohort if one.signature not in done):
@@ -160,7 +165,7 @@ class Grid:
     def _cohort_job(self, seed: int, number: int, reference: str, after: str) -> Job:
         config = self.config.of_seed(seed).cohort_config(reference, number)
         title = f"cohort, seed {seed}" + f", part {number}" * bool(self.config.placing.cohort_size)
-        return Job(f"cohort-{seed}-{number}", title, command_line("cohort", config), (after,) if after else ())
+        return Job(f"cohort-{seed}-{number}", title, ("cohort", *typed_again(config)), (after,) if after else ())
 
     def _student(self, config: StudentConfig, seed: int) -> PlannedRun:
         config = replace(config, runtime=replace(config.runtime, seed=seed))
@@ -170,11 +175,11 @@ class Grid:
         return PlannedRun(config, self.signer.sign(config, taught_by), taught_by)
 
 
-def command_line(command: str, config: Checked, **settled: Value) -> tuple[str, ...]:
-    """What is typed after `kdflow` for a config: the options that are not at their defaults."""
-    usual, own = flat(type(config)()), flat(config) | settled
-    said = {name: value for name, value in own.items() if value != usual[name]}
-    return (command, *(word for name, value in said.items() for word in (flag(name), show(value))))
+def typed_again(config: Checked) -> list[str]:
+    """The options of a config that are not at their defaults, as they are typed."""
+    usual = flat(type(config)())
+    said = {name: value for name, value in flat(config).items() if value != usual[name] and name != "resume"}
+    return [word for name, value in said.items() for word in (flag(name), show(value))]
 
 
 def told(names: Sequence[str], most: int = 6) -> str:

@@ -88,7 +88,7 @@ class JobsProgress:
     def __init__(self, jobs: Sequence[Job], seconds: Mapping[str, float], place: Place) -> None:
         self._left, self._seconds, self._place = {job.name: job for job in jobs}, seconds, place
         self._running: dict[str, tuple[Job, float]] = {}
-        self._of, self._over, self._failed = len(jobs), 0, 0
+        self._of, self._over = len(jobs), 0
         self._began, self._looked = time.monotonic(), 0.0
         shown = console.is_terminal and not is_hushed()
         columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}")]
@@ -127,7 +127,6 @@ class JobsProgress:
             took = time.monotonic() - began
             say(f"[{self._over}/{self._of}] {job.title}: done in {duration(took)}{self._outlook()}")
         else:
-            self._failed += 1
             warn(f"[{self._over}/{self._of}] {job.title} failed ({_why(ended)}); see {self._place.log(job)}")
 
     def passed(self) -> None:

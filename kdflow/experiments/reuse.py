@@ -6,6 +6,7 @@ from typing import Any
 
 from kdflow import models
 from kdflow.analysis.records import role
+from kdflow.analysis.students import TEACHER
 from kdflow.common.console import say
 from kdflow.config import StudentConfig, TeacherConfig
 from kdflow.data import Dataset
@@ -16,8 +17,6 @@ from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
 from kdflow.tracking.run import give_way
 from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG
-
-TAUGHT_BY = "kdflow.teacher_run_id"
 
 
 def finished(
@@ -40,14 +39,14 @@ def finished(
     found = session.runs.finished(signatures)
     if not session.config.keeping.reuse:
         found = [one for one in found if one.tags.get(STUDY_TAG) in own]
-    taught = Counter(one.tags[TAUGHT_BY] for one in found if TAUGHT_BY in one.tags)
+    taught = Counter(one.tags[TEACHER] for one in found if TEACHER in one.tags)
     teachers = sorted((one for one in found if role(one) == "teacher"), key=lambda one: -taught[one.run_id])
     chosen: dict[str, Record] = {}
     for one in teachers:
         chosen.setdefault(one.tags[SIGNATURE_TAG], one)
     teaching = {teacher, *(one.run_id for one in chosen.values())}
     for one in found:
-        if role(one) == "student" and one.tags.get(TAUGHT_BY, teacher) in teaching:
+        if role(one) == "student" and one.tags.get(TEACHER, teacher) in teaching:
             chosen.setdefault(one.tags[SIGNATURE_TAG], one)
     return chosen
 

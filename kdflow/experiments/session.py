@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic
 
 from kdflow.analysis.cells import validation_note
 from kdflow.common import files
 from kdflow.common.console import say
 from kdflow.common.errors import KdflowError
-from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, texts
+from kdflow.config import CohortConfig, Resumable, StudentConfig, StudyConfig, texts
 from kdflow.data import Dataset, lasting_name, load, require_known
 from kdflow.device.runtime import Runtime, require_device, resolve
 from kdflow.experiments import attempts, find_teacher, preflight
@@ -31,11 +31,9 @@ from kdflow.tracking.store_runs import StoreRuns
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
 from kdflow.training.identity import SCHEMA, Signer
 
-Config = TypeVar("Config", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
-
 
 @dataclass(frozen=True)
-class Session(Generic[Config]):
+class Session(Generic[Resumable]):
     """A command that is about to begin, or to go on.
 
     Attributes:
@@ -48,7 +46,7 @@ class Session(Generic[Config]):
     """
 
     kind: str
-    config: Config
+    config: Resumable
     data: Dataset
     runtime: Runtime
     journal: Journal | None
@@ -89,7 +87,7 @@ class Session(Generic[Config]):
         return Signer(data_tags(self.data), str(precision))
 
     @contextmanager
-    def alone(self, known_by: str) -> Iterator["Session[Config]"]:
+    def alone(self, known_by: str) -> Iterator["Session[Resumable]"]:
         """Within this, no other process does the same; gives the session, which goes on with what was stopped.
 
         Args:
@@ -128,7 +126,7 @@ class Session(Generic[Config]):
             yield outbox
 
 
-def prepare(kind: str, config: Config, *, nested: bool = False) -> Session[Config]:
+def prepare(kind: str, config: Resumable, *, nested: bool = False) -> Session[Resumable]:
     """Checks what can be checked before any work, reads the data, and finds what is gone on with.
 
     Args:

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from kdflow.common.errors import KdflowError, UsageError
-from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, configure, flat, options
+from kdflow.config import Resumable, configure, flat, options
 from kdflow.config.option import flag, show
 from kdflow.journal.journal import SCHEMA, Journal
-
-Config = TypeVar("Config", TeacherConfig, StudentConfig, CohortConfig, StudyConfig)
 
 
 def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:
@@ -29,7 +26,7 @@ def stopped_run(kind: str, reference: str, runs_dir: str) -> Journal:
     return journal
 
 
-def options_of_stopped_run(kind: str, config: Config, given: Mapping[str, object]) -> Config:
+def options_of_stopped_run(kind: str, config: Resumable, given: Mapping[str, object]) -> Resumable:
     """The options of a stopped run, with those given that may differ.
 
     Args:
@@ -51,7 +48,7 @@ def options_of_stopped_run(kind: str, config: Config, given: Mapping[str, object
     return settled
 
 
-def require_same_options(journal: Journal, config: Config) -> None:
+def require_same_options(journal: Journal, config: Resumable) -> None:
     """What a run finds or computes with may change; what it computes may not.
 
     Raises:

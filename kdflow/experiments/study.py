@@ -133,7 +133,7 @@ def _train_elsewhere(
     outbox.settle()
     variables = {STUDY: study.id} | experiment_of(study)
     folder = (outbox.journal.folder / JOBS).absolute()
-    place = Place(folder, variables, session.config.placing)
+    place = Place(folder, variables, session.config.placing, session.runtime.threads)
     failed = {}
     if jobs := [one.job for one in plan.jobs]:
         with JobsProgress(jobs, plan.seconds, place) as progress:

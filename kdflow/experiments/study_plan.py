@@ -3,7 +3,6 @@
 import heapq
 import os
 import resource
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from kdflow.config import PlacingConfig, Recipe, StudyConfig
 from kdflow.data.base import Split
 from kdflow.experiments.attempts import is_meant
 from kdflow.experiments.commands import plan_run
-from kdflow.experiments.grid import Grid, PlannedJob, command_line
+from kdflow.experiments.grid import Grid, PlannedJob, typed_again
 from kdflow.experiments.progress import duration
 from kdflow.experiments.session import Session
 from kdflow.journal.journal import Journal
@@ -39,9 +38,9 @@ def job_config(config: StudyConfig) -> StudyConfig:
     """The options of a study whose jobs run side by side: each on one thread unless more are asked for.
 
     Raises:
-        UsageError: there is no such place to run them.
+        UsageError: there is no such place to run them, or nothing to run them with.
     """
-    launchers[config.placing.on]  # before any work
+    launchers[config.placing.on].require()
     if is_one_training(config) or config.runtime.threads != 0:
         return config
     return replace(config, runtime=replace(config.runtime, threads=1))
@@ -90,10 +89,10 @@ class StudyPlan:
     @cached_property
     def seconds(self) -> dict[str, float]:
         """By name, how long each job will take, as a short trial of the first of its kind lets expect."""
-        kinds: dict[tuple[str, int], float] = {}
+        kinds: dict[tuple[bool, int], float] = {}
         found = {}
         for planned in self.jobs:
-            kind = planned.job.name.partition("-")[0], len(planned.runs)
+            kind = planned.is_teacher, len(planned.runs)
             if kind not in kinds:
                 kinds[kind] = START + _tried(planned, self.session)
             found[planned.job.name] = kinds[kind]
@@ -135,15 +134,15 @@ class StudyPlan:
                 say(f"  {line}")
             return
         config = self.session.config
-        again = command_line("study", replace(config, placing=replace(config.placing, plan="", dry_run=False)))
-        teachers = [line for line in lines if shlex.split(line)[1] == "teacher"]
+        again = typed_again(replace(config, placing=replace(config.placing, plan="", dry_run=False)))
+        teachers = [line for line, planned in zip(lines, self.jobs, strict=True) if planned.is_teacher]
         text = (
             "# First the teachers, side by side; then the cohorts of students; then the comparison (docs/scale.md).",
             *teachers,
             "",
             *(line for line in lines if line not in teachers),
             "",
-            f"# {command('kdflow', *again)}",
+            f"# {command('kdflow', 'study', *again)}",
         )
         files.write(Path(path).expanduser().absolute(), ("\n".join(text) + "\n").encode())
         say(f"{len(lines)} jobs in {path}, a command a line; docs/scale.md shows how to run them", vital=True)
@@ -179,12 +178,12 @@ def _makespan(seconds: list[float], workers: int) -> float:
 
 def _tried(planned: PlannedJob, session: Session[StudyConfig]) -> float:
     """Seconds that the epochs of a job take, reckoned from a few steps."""
-    config, data, is_teacher = session.config, session.data, planned.job.arguments[0] == "teacher"
-    recipe: Recipe = config.teacher_recipe if is_teacher else config.student_recipe
+    config, data = session.config, session.data
+    recipe: Recipe = config.teacher_recipe if planned.is_teacher else config.student_recipe
     members = [plan_run(one.config, session, one.taught_by).member for one in planned.runs]
-    teacher = None if is_teacher else Frozen(models.build(config.teacher_model, len(data.classes), seed=0))
-    steps, whole = TRIED_STEPS, max(len(data.train) // recipe.batch_size, 1)
-    count = min(steps * recipe.batch_size, len(data.train))
+    teacher = None if planned.is_teacher else Frozen(models.build(config.teacher_model, len(data.classes), seed=0))
+    whole = max(len(data.train) // recipe.batch_size, 1)
+    count = min(TRIED_STEPS * recipe.batch_size, len(data.train))
     val = Split(data.val.images[: recipe.batch_size], data.val.labels[: recipe.batch_size])
     small = replace(data, train=Split(data.train.images[:count], data.train.labels[:count]), val=val)
     trial = replace(recipe, epochs=2 if whole > 1 else 1, lr=TRIED_RATE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kdflow.common import files
+from kdflow.common.console import say
 from kdflow.common.errors import KdflowError
 
 JOBS = ".jobs"
@@ -31,7 +32,7 @@ def held(folder: Path, run: str, *, patience: float = 0.0) -> Iterator[None]:
     """
     lock, owner = FileLock(folder / "lock"), folder / "owner"
     try:
-        lock.acquire(timeout=patience)
+        _acquire(lock, owner, run, patience)
     except Timeout:
         raise KdflowError(f"run {run} is in use by {_named(owner)}: wait for it, or end it first") from None
     except OSError as error:
@@ -42,6 +43,16 @@ def held(folder: Path, run: str, *, patience: float = 0.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, owner: Path, run: str, patience: float) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if not patience:
+            raise
+        say(f"{run} is in use by {_named(owner)}: waiting for it for up to {patience:.0f} seconds")
+        lock.acquire(timeout=patience)
 
 
 def _named(owner: Path) -> str:

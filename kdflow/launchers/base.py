@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,11 +72,13 @@ class Place:
         folder: For the logs of its jobs.
         variables: Of the environment, that each job is given beside those of this process.
         placing: The options of the study.
+        threads: On which each job computes.
     """
 
     folder: Path
     variables: Mapping[str, str]
     placing: PlacingConfig
+    threads: int
 
     def log(self, job: Job) -> Path:
         """The file that takes what a job says."""
@@ -108,6 +110,16 @@ class Watcher(Protocol):
 class Launcher(Protocol):
     """Runs command lines somewhere; what it is made of is a `Place`."""
 
+    def __init__(self, place: Place) -> None: ...
+
+    @staticmethod
+    def require() -> None:
+        """Makes sure, before any work, that jobs can run there.
+
+        Raises:
+            UsageError: they cannot.
+        """
+
     @property
     def room(self) -> int:
         """How many more jobs may be begun now."""
@@ -125,7 +137,7 @@ class Launcher(Protocol):
         """Leaves nothing behind."""
 
 
-launchers: Registry[Callable[[Place], Launcher]] = Registry("place to run jobs")
+launchers: Registry[type[Launcher]] = Registry("place to run jobs")
 
 
 def run(jobs: Sequence[Job], launcher: Launcher, watcher: Watcher) -> dict[str, Ended]:

@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdflow.common.process import with_this_process
-from kdflow.launchers.base import Ended, Job, Place, last_words, launchers
+from kdflow.launchers.base import Ended, Job, Launcher, Place, last_words, launchers
 
 PATIENCE = 60.0
 """Seconds that a job has to end after its batch, before it is killed."""
 
 
 @launchers.register("local")
-class Local:
+class Local(Launcher):
     """As many jobs at a time as there are cores, or as is asked for.
 
     Args:
@@ -26,6 +26,10 @@ class Local:
         self._place = place
         self._most = place.placing.workers or os.cpu_count() or 1
         self._running: dict[str, tuple[Job, subprocess.Popen[bytes]]] = {}
+
+    @staticmethod
+    def require() -> None:
+        """See `Launcher`; a machine runs processes."""
 
     @property
     def room(self) -> int:

@@ -2,36 +2,34 @@
 
 import logging
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kdflow.common.errors import KdflowError, UsageError
-from kdflow.launchers.base import Ended, Job, Place, last_words, launchers
+from kdflow.launchers.base import Ended, Job, Launcher, Place, last_words, launchers
 from kdflow.launchers.local import end, process_of
 
-CPUS = 1
-"""Of a job, whose `--threads` is one unless more are asked for."""
+FAILED = 1
+"""In place of the exit code of a job that could not be started."""
 LOST = -9
 """In place of the exit code of a job whose worker or node was lost."""
 
 
 @launchers.register("ray")
-class OnRay:
+class OnRay(Launcher):
     """Each job is a task with declared CPUs and GPUs; Ray finds it a node, and says when that is lost.
 
     Args:
         place: Of the study.
 
     Raises:
-        UsageError: Ray is not installed.
         KdflowError: there is no such cluster.
     """
 
     def __init__(self, place: Place) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise UsageError("--on is 'ray': Ray is not installed; pip install kdflow[ray]") from None
+        import ray
+
         self._ray, self._place = ray, place
         self._own = not ray.is_initialized()
         address = place.placing.ray_address or os.environ.get("RAY_ADDRESS")
@@ -45,8 +43,14 @@ class OnRay:
                 raise KdflowError(f"--ray-address {address}: {error}") from error
         self._most = place.placing.workers or 10_000  # Ray itself keeps waiting what it has no room for
         self._running: dict[Any, Job] = {}
-        task = ray.remote(num_cpus=CPUS, num_gpus=place.placing.gpus, max_retries=0)
+        task = ray.remote(num_cpus=place.threads, num_gpus=place.placing.gpus, max_retries=0)
         self._task = task(_work)
+
+    @staticmethod
+    def require() -> None:
+        """See `Launcher`."""
+        if not find_spec("ray"):
+            raise UsageError("--on is 'ray': Ray is not installed; pip install 'kdflow[ray]'")
 
     @property
     def room(self) -> int:
@@ -69,7 +73,8 @@ class OnRay:
         """See `Launcher`."""
         for task in self._running:
             self._ray.cancel(task)
-        self._ray.wait(list(self._running), num_returns=len(self._running), timeout=None) if self._running else None
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=None)
 
     def close(self) -> None:
         """See `Launcher`; a cluster that was there before stays."""
@@ -79,6 +84,8 @@ class OnRay:
     def _outcome(self, task: Any) -> Ended:
         try:
             return Ended(*self._ray.get(task))
+        except self._ray.exceptions.RayTaskError as error:  # such as a node without kdflow
+            return Ended(FAILED, str(error).strip().splitlines()[-1])
         except self._ray.exceptions.RayError as error:
             return Ended(LOST, f"its worker was lost ({type(error).__name__})")
 

@@ -115,9 +115,7 @@ def without_effect(alpha: float, distiller: str) -> set[str]:
     return set()
 
 
-def params(
-    config: TeacherConfig | StudentConfig | CohortConfig | StudyConfig, *, teacher: str = ""
-) -> dict[str, Value]:
+def params(config: Trainings, *, teacher: str = "") -> dict[str, Value]:
     """What a run logs as its params.
 
     Args:

@@ -135,7 +135,7 @@ def test_what_diverged_is_not_trained_again_to_the_same_end():
     assert len(stored("student")) == 1
 
 
-def test_two_attempts_at_a_job_exclude_each_other(monkeypatch, tmp_path):
+def test_two_attempts_at_a_job_exclude_each_other(monkeypatch, capsys):
     from kdflow.journal import lock
 
     monkeypatch.setattr(lock, "PATIENCE", 0.1)
@@ -148,6 +148,7 @@ def test_two_attempts_at_a_job_exclude_each_other(monkeypatch, tmp_path):
 
     interrupted(lambda: run_student(config), after_epoch(1), strike=meanwhile)
     assert seen == ["refused"]
+    assert "is in use by process" in capsys.readouterr().out, "whoever waits is told for whom"
 
 
 def test_a_job_of_a_study_says_so_and_anew_means_anew_within_the_study(monkeypatch):

@@ -115,7 +115,7 @@ def test_whatever_asks_for_the_end_stops_all_jobs() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, {"KDFLOW_STUDY": "s"}, PlacingConfig(workers=2))
+    return Place(tmp_path, {"KDFLOW_STUDY": "s"}, PlacingConfig(workers=2), 1)
 
 
 def test_a_process_says_into_its_log_and_why_it_failed(place: Place) -> None:
@@ -149,3 +149,13 @@ def test_a_job_that_does_not_end_when_it_is_asked_to_is_killed(
     started.stop()
     ((_, ended),) = started.ended()
     assert ended.code == -signal.SIGKILL
+
+
+def test_a_place_whose_library_is_missing_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kdflow.config import StudyConfig, configure
+    from kdflow.experiments.study_plan import job_config
+    from kdflow.launchers import ray
+
+    monkeypatch.setattr(ray, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--on is 'ray': Ray is not installed; pip install 'kdflow\[ray\]'$"):
+        job_config(configure(StudyConfig(), on="ray"))
