@@ -17,6 +17,7 @@ from kdflow.evaluation.metrics import curves, drawn
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
+from kdflow.tracking.surroundings import SIGNATURE_TAG
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -26,7 +27,9 @@ CURVES_READ = 100
 TABLE = ("run_id", "role", "problem", "data_digest", "split_digest", "teacher", "record")
 
 
-def find(config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = ()) -> Comparison:
+def find(
+    config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = (), known_by: Collection[str] = ()
+) -> Comparison:
     """Chooses which finished runs can be compared, and says in footnotes what was left out.
 
     Without a named teacher, the newest student decides on data and split, and it is their teacher with the most
@@ -37,6 +40,7 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = ()) 
         config: What is asked for.
         runs: Where to look.
         taught_by: Run ids of the teachers, where they are known to be right, even if they are not found.
+        known_by: The signatures of the students of a study, where only those are to be compared.
 
     Raises:
         KdflowError: there is nothing to compare.
@@ -57,7 +61,11 @@ def find(config: CompareConfig, runs: Runs, *, taught_by: Collection[str] = ()) 
     left_out["on other data or another split"] = int((~alike).sum())
     left_out["of another teacher"] = int((alike & (finished["role"] == "teacher") & ~is_teacher).sum())
     teachers = sorted(finished.loc[is_teacher, "record"], key=seed_of)
-    others = finished.loc[alike & (finished["role"] == "student") & ~is_teacher, "record"]
+    others = list(finished.loc[alike & (finished["role"] == "student") & ~is_teacher, "record"])
+    if known_by:
+        own = [one for one in others if one.tags.get(SIGNATURE_TAG) in known_by]
+        left_out["of other studies"] = len(others) - len(own)
+        others = own
     students = choose(others, teacher_ids, teachers)
     lines = table(teachers, students.records)
     read = _newest([*finished.loc[is_teacher, "run_id"], *(one.run_id for one in students.records)], lines)

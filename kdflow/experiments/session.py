@@ -126,12 +126,15 @@ class Session(Generic[Resumable]):
             yield outbox
 
 
-def prepare(kind: str, config: Resumable, *, nested: bool = False) -> Session[Resumable]:
+def prepare(
+    kind: str, config: Resumable, *, asked: Resumable | None = None, nested: bool = False
+) -> Session[Resumable]:
     """Checks what can be checked before any work, reads the data, and finds what is gone on with.
 
     Args:
         kind: "teacher", "student" or "study".
         config: Its options.
+        asked: Its options as they were given, where some are settled since: `mlflow run` has logged those.
         nested: Whether its own run is nested in the active run of MLflow.
 
     Raises:
@@ -141,7 +144,7 @@ def prepare(kind: str, config: Resumable, *, nested: bool = False) -> Session[Re
         KdflowError: the run cannot be gone on with, or `--runs-dir` not written to.
     """
     keeping = config.keeping
-    around = Surroundings.found(texts(config), nested=nested)
+    around = Surroundings.found(texts(asked or config), nested=nested)
     journal = stopped_run(kind, keeping.resume, keeping.runs_dir) if keeping.resume else None
     if journal:
         _require_same_identity(journal)

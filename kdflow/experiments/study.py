@@ -46,7 +46,7 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
         KdflowError: see `kdflow.errors` for the kinds; also if some jobs failed, once the others are compared.
         Stopped: a signal came.
     """
-    session = prepare("study", job_config(config), nested=nested)
+    session = prepare("study", job_config(config), asked=config, nested=nested)
     known = session.find_teacher(session.config) if config.teacher else None
     grid = Grid(session.config, session.signer, (known.signature, known.run_id) if known else ())
     taught_by = [known.signature] if known else list(dict.fromkeys(one.signature for one in grid.teachers.values()))
@@ -69,7 +69,7 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
             else:
                 teachers, missing = _train_elsewhere(grid, session, plan, known, outbox, study)
             outbox.settle()
-            runs, comparison = _compare(outbox, teachers, config.keeping.runs_dir, missing)
+            runs, comparison = _compare(outbox, teachers, grid, missing)
             logged = compare.log(comparison, outbox, runs, parent=study)
             if missing:
                 raise KdflowError(missing)
@@ -154,15 +154,16 @@ def _train_elsewhere(
     return teachers, f"{said}; {where}; the same command again trains only what is missing"
 
 
-def _compare(outbox: Outbox, teachers: Collection[str], runs_dir: str, missing: str) -> tuple[Runs, Comparison]:
-    """Compares the students of teachers as the store has them, or as they are kept here if it goes away."""
+def _compare(outbox: Outbox, teachers: Collection[str], grid: Grid, missing: str) -> tuple[Runs, Comparison]:
+    """Compares the students of a grid as the store has them, or as they are kept here if it goes away."""
+    runs_dir, known_by = grid.config.keeping.runs_dir, {one.signature for one in grid.students}
     ids = [outbox.journal.id_of(one) for one in teachers]
     try:
         if not outbox.in_trouble:
             store = readable(runs_dir, offline=False)
             with suppress(TrackingError):
-                return store, selection.find(CompareConfig(), store, taught_by=ids)
+                return store, selection.find(CompareConfig(), store, taught_by=ids, known_by=known_by)
         kept = readable(runs_dir, offline=True)
-        return kept, selection.find(CompareConfig(), kept, taught_by=ids)
+        return kept, selection.find(CompareConfig(), kept, taught_by=ids, known_by=known_by)
     except KdflowError as error:
         raise KdflowError(missing) if missing else error from error

@@ -7,10 +7,12 @@ import pytest
 from mlflow import MlflowClient
 
 from kdflow.common.errors import DivergedError, KdflowError
-from kdflow.config import CohortConfig, configure
+from kdflow.config import CohortConfig, StudyConfig, configure, texts
+from kdflow.experiments import study_plan
 from kdflow.experiments.commands import run_cohort, run_student, run_teacher
 from kdflow.experiments.study import run_study
 from kdflow.journal.journal import Journal
+from kdflow.tracking.surroundings import claimed
 from tests.experiments.conftest import STUDENT, student_config, study_config, teacher_config
 from tests.interruptions import SMALL, after_epoch, interrupted
 
@@ -91,6 +93,14 @@ def test_a_study_trains_only_what_another_has_not():
     comparison = run_study(study_config(**STUDY, alphas="1,0.5,0"))
     assert [row.alpha for row in comparison.rows] == [None, 1.0, 0.5, 0.0]
     assert (len(stored("teacher")), len(stored("student"))) == (1, 3)
+
+
+def test_a_study_compares_its_own_students_whatever_else_its_teacher_has_taught():
+    whole = run_study(study_config(**STUDY, alphas="1,0.5,0"))
+    part = run_study(study_config(**STUDY, alphas="1,0"))
+    assert [row.alpha for row in part.rows] == [None, 1.0, 0.0]
+    assert {row.run_id for row in part.rows} < {row.run_id for row in whole.rows}
+    assert "Left out: 1 run of other studies." in part.footnotes
 
 
 def test_a_study_that_was_stopped_goes_on_with_its_own_runs(capsys):
@@ -175,3 +185,19 @@ def test_a_plan_that_is_only_shown_or_written_makes_no_run(tmp_path, capsys):
     assert [line.split()[1] for line in lines] == ["teacher", "teacher", "cohort", "cohort"]
     assert not Path("runs").exists()
     assert stored("study") == []
+
+
+def test_a_grid_that_mlflow_run_starts_takes_its_run_though_threads_are_settled_since(monkeypatch):
+    """`mlflow run` has logged the options as they were given: threads 0, which for jobs means one each."""
+    client = MlflowClient()
+    given = texts(study_config(**STUDY, seeds="0-1", threads=0, dry_run=True, dataset="digits"))
+    made = client.create_run("0", tags={"mlflow.project.entryPoint": "main"}).info.run_id
+    for name, text in given.items():
+        client.log_param(made, name, text)
+    monkeypatch.setenv("MLFLOW_RUN_ID", made)
+    sessions = []
+    monkeypatch.setattr(study_plan.StudyPlan, "only_told", lambda plan, path: sessions.append(plan.session))
+    assert run_study(configure(StudyConfig(), **given)) is None
+    (session,) = sessions
+    assert session.config.runtime.threads == 1
+    assert claimed(session.around, "study-0-1").info.run_id == made
