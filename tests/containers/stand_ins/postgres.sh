@@ -3,7 +3,7 @@
 set -e
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     printf %s "$POSTGRES_PASSWORD" > /tmp/password
-    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256
+    initdb --encoding=UTF8 --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256
     rm /tmp/password
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
     export PGPASSWORD="$POSTGRES_PASSWORD"
