@@ -86,12 +86,15 @@ def colours() -> Callable[[int, int], Split]:
 @pytest.fixture(scope="session")
 def data(colours: Callable[[int, int], Split]) -> Dataset:
     """Four classes, 64 training, 16 validation and 16 test images."""
+    import torch
+
     from kdflow.data import Dataset
     from kdflow.data.dataset import channel_statistics
 
     train, val, test = colours(64, 1), colours(16, 2), colours(16, 3)
     mean, std = channel_statistics(train.images)
-    return Dataset("colours", "colours", train, val, test, CLASSES, mean, std, True, "d" * 32, "s" * 32)
+    index = torch.arange(len(val))
+    return Dataset("colours", "colours", train, val, val, index, test, CLASSES, mean, std, True, "d" * 32, "s" * 32)
 
 
 @pytest.fixture(scope="session")

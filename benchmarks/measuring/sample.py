@@ -49,6 +49,6 @@ def read(path: Path) -> Dataset:
         mean, std = (tuple(arrays[name].tolist()) for name in ("mean", "std"))
         classes = tuple(map(str, range(int(arrays["classes"]))))
         mirrored = bool(arrays["mirrored"])
-    return Dataset(
-        "sample", "sample", **splits, classes=classes, mean=mean, std=std, mirrored=mirrored, digest="", split_digest=""
-    )
+    kept = {"clean_val": splits["val"], "val_index": torch.arange(len(splits["val"]))}
+    facts: dict[str, Any] = {"mirrored": mirrored, "digest": "", "split_digest": ""}
+    return Dataset("sample", "sample", **splits, **kept, classes=classes, mean=mean, std=std, **facts)

@@ -3,7 +3,17 @@
 from typing import TYPE_CHECKING
 
 from kdflow.analysis.comparison import FACTS
-from kdflow.analysis.records import FINAL, LOSS, idle, is_softened, number, seed_of, settings_of, temperature
+from kdflow.analysis.records import (
+    FINAL,
+    LOSS,
+    idle,
+    is_softened,
+    number,
+    parameters_of,
+    seed_of,
+    settings_of,
+    temperature,
+)
 from kdflow.analysis.students import TEACHER
 from kdflow.config import needs_teacher
 from kdflow.evaluation.metrics import columns
@@ -60,7 +70,7 @@ def _teacher_line(record: Record) -> dict[str, object]:
         "seed": seed_of(record),
         "epochs": int(number(record, "epochs")),
         "settings": "",
-        "parameters": int(metrics["model/parameters"]),
+        "parameters": int(parameters_of(record)),
         **{name.removeprefix("final/"): metrics[name] for name in columns() if name in metrics},
     }
 

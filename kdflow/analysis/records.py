@@ -9,13 +9,14 @@ from kdflow.config import StudentConfig, options
 from kdflow.config.option import show
 from kdflow.data import lasting_name, short_name
 from kdflow.distillers import distillers
+from kdflow.models.cost import PARAMETERS, SIZES
 from kdflow.tracking.record import Record
 from kdflow.training.identity import DISTILLING, TEACHERS, without_effect
 
 FINAL = ("final/train_accuracy", "final/val_accuracy", "final/test_accuracy")
 OPTIONS = options(StudentConfig())
 # What the params of a run say beyond where it computes and what it learns from.
-INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | TEACHERS
+INCIDENTAL = {name for name, spec in OPTIONS.items() if spec.incidental} | TEACHERS | set(SIZES)
 LOSS = {"alpha"} | DISTILLING
 NUMBERS = {"teacher": ("seed", "epochs"), "student": ("seed", "epochs", "alpha")}
 
@@ -41,7 +42,7 @@ def unusable(record: Record) -> str | None:
         and "model" in record.params
         and all(map(is_number, numbers))
         and all(map(math.isfinite, figures))
-        and 1 <= record.metrics.get("model/parameters", math.nan) < math.inf
+        and 1 <= parameters_of(record) < math.inf
         and record.trained >= number(record, "epochs")
     )
     return None if whole else "without all epochs, figures and settings"
@@ -68,6 +69,13 @@ def number(record: Record, param: str) -> float:
 def seed_of(record: Record) -> int:
     """The seed of a run."""
     return int(number(record, "seed"))
+
+
+def parameters_of(record: Record) -> float:
+    """How many weights were trained; before 0.2 that was a metric. Not a number where it is not known."""
+    if is_number(record.params.get(PARAMETERS)):
+        return number(record, PARAMETERS)
+    return record.metrics.get("model/parameters", math.nan)
 
 
 def temperature(record: Record) -> float:

@@ -30,6 +30,8 @@ class Dataset:
         source: What the user called it: a name or a folder.
         train: Training images.
         val: Held-out part of the official training images, as drawn once.
+        clean_val: The same images as they are; for what is fitted on them after training.
+        val_index: int64 `[N]`, the place of each of them among the official training images.
         test: Official test images; for the final evaluation only.
         classes: Class names.
         mean: Per channel, of the training images scaled to [0, 1].
@@ -44,6 +46,8 @@ class Dataset:
     source: str
     train: Split
     val: Split
+    clean_val: Split
+    val_index: Tensor
     test: Split
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
@@ -76,8 +80,9 @@ def load(config: DataConfig) -> Dataset:
     raw = _read(config)
     _tell_untested(raw)
     train_indices, val_indices = split_indices(raw.train.labels, config, raw.classes)
-    train, val = raw.train.select(train_indices), raw.train.select(val_indices)
+    train, clean_val = raw.train.select(train_indices), raw.train.select(val_indices)
     mirrored = raw.mirrored and config.flip
+    val = clean_val
     if config.augment_val:
         val = Split(augment(val.images, draw(len(val), config.split_seed, "val", mirrored=mirrored)), val.labels)
     mean, std = channel_statistics(train.images)
@@ -88,6 +93,8 @@ def load(config: DataConfig) -> Dataset:
         config.dataset,
         train,
         val,
+        clean_val,
+        val_indices,
         raw.test,
         raw.classes,
         mean,

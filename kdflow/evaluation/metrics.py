@@ -169,7 +169,9 @@ for _metric in (
     Metric("final/val_accuracy", "accuracy on validation images", FRACTION, "up", correct, column="val"),
     Metric("final/test_accuracy", "accuracy on test images", FRACTION, "up", correct, column="test"),
     Metric("final/test_loss", "cross-entropy on test images", NATS, "down", loss("label_loss")),
-    Metric("model/parameters", "trained weights"),
-    Metric("model/forward_flops", "operations of one image's forward"),
+    Metric("speed/latency_ms", "milliseconds for one image", "ms", "down"),
+    Metric("speed/batch_images_per_second", "images a second in a batch of 128", "1/s", "up"),
+    Metric("speed/latency_to_teacher", "time for one image, in multiples of the teacher's", "", "down"),
+    Metric("speed/throughput_to_teacher", "images a second, in multiples of the teacher's", "", "up"),
 ):
     declare(_metric)

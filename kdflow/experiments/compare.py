@@ -43,8 +43,8 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         run.text(formats.csv_text(comparison), "comparison.csv")
         run.text(formats.json_text(comparison), "comparison.json")
         curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(accuracies(drawn))
-        run.image(curves, "loss_curves.png")
-        run.image(bars, "accuracy.png")
+        run.file(curves, "loss_curves.png")
+        run.file(bars, "accuracy.png")
         run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
     console.print(Shown(comparison))
     if comparison.has_seeds:

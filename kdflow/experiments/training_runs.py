@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from kdflow.common import signals
 from kdflow.common.console import say, warn
@@ -19,7 +20,9 @@ from kdflow.data import Dataset, lasting_name
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.device.runtime import Runtime
 from kdflow.evaluation.metrics import curves
-from kdflow.evaluation.scores import final_scores
+from kdflow.evaluation.predictions import PREDICTIONS
+from kdflow.evaluation.scores import final_evaluation
+from kdflow.evaluation.speed import speed, to_teacher
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.progress import TrainingProgress
 from kdflow.experiments.results import Trained
@@ -96,7 +99,8 @@ def train_cohort(
             for run, plan in zip(runs, plans, strict=True):
                 _describe(run, plan, data, runtime, teacher)
             _train(plans, runs, data, recipe, runtime, teacher, outbox)
-        return [_finish(run, plan, data, runtime) for run, plan in zip(runs, plans, strict=True)]
+        quickness = {} if all(run.finished for run in runs) else _speed(model, teacher, data, runtime)
+        return [_finish(run, plan, data, runtime, quickness) for run, plan in zip(runs, plans, strict=True)]
 
 
 def _open_run(
@@ -110,10 +114,9 @@ def _open_run(
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
-    run.params(params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
+    described = params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled
+    run.params(described | cost.sizes(plan.member.model))
     run.dataset(data)
-    model = plan.member.model
-    run.metrics({"model/parameters": cost.parameters(model), "model/forward_flops": cost.forward_flops(model)})
     run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
     settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
     settled |= {"teacher": teacher.run_id} if teacher and needs_teacher(plan.member.alpha) else {}
@@ -173,19 +176,30 @@ def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int
         run.metrics(values, step=epoch)
 
 
-def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime) -> Trained:
+def _speed(model: nn.Module, teacher: Teacher | None, data: Dataset, runtime: Runtime) -> dict[str, float]:
+    """How quick the one architecture of a cohort is, alone and beside its teacher."""
+    timed = {"": model} | ({"teacher": teacher.model.model} if teacher else {})
+    found = speed(
+        {name: Servable(one, data.mean, data.std).to(runtime.device) for name, one in timed.items()}, data.train.images
+    )
+    return found[""] | (to_teacher(found[""], found["teacher"]) if teacher else {})
+
+
+def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: Mapping[str, float]) -> Trained:
     model, folder = plan.member.model, run.artifacts / WEIGHTS_FOLDER
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
         say(f"{run.name}: finished before ({_outcome(run)})", vital=True)
         return Trained(run.id, model.eval(), run.address, run.scores, data.validation, plan.signature)
     servable = Servable(model, data.mean, data.std)
-    run.metrics(final_scores(servable.to(runtime.device), data, device=runtime.device))
+    evaluated = final_evaluation(servable.to(runtime.device), data, device=runtime.device)
+    run.metrics(evaluated.scores | quickness)
+    run.file(evaluated.predictions.to_bytes(), PREDICTIONS)
     if run.scores["final/train_accuracy"] < BARELY_ABOVE_CHANCE / len(data.classes):
         run.tag({DIVERGED: "true"})
         warn(f"{run.name} ended near chance; try a lower learning rate or a larger alpha")
     drawn = formats.run_curves(f"{run.name}, {data.name}", run.history(curves()), validation=data.validation)
-    run.image(formats.png(drawn), "loss_curves.png")
+    run.file(formats.png(drawn), "loss_curves.png")
     folder.mkdir(exist_ok=True)
     weights.save(folder, model, _card(plan, data))
     run.artifact(WEIGHTS_FOLDER)

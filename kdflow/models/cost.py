@@ -1,6 +1,7 @@
-"""What a model costs: parameters and arithmetic."""
+"""What a model costs: parameters, arithmetic, room on a disk."""
 
 import copy
+import io
 import logging
 
 import torch
@@ -8,10 +9,25 @@ from torch import nn
 
 from kdflow.data.base import IMAGE_SIZE
 
+PARAMETERS = "model_parameters"
+SIZES = (PARAMETERS, "model_forward_flops", "model_bytes")
+
+
+def sizes(model: nn.Module) -> dict[str, int]:
+    """All three, by the names of the params that say so of a run."""
+    return dict(zip(SIZES, (parameters(model), forward_flops(model), size_on_disk(model)), strict=True))
+
 
 def parameters(model: nn.Module) -> int:
     """Number of trained weights."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def size_on_disk(model: nn.Module) -> int:
+    """Bytes of its weights in a file."""
+    stream = io.BytesIO()
+    torch.save(model.state_dict(), stream)
+    return stream.tell()
 
 
 def forward_flops(model: nn.Module) -> int:

@@ -53,9 +53,13 @@ class Servable(nn.Module):
         images = images_N_32_32_3_with_batch_axis
         _require((torch.full_like(images[:1], 0.5) == 0).all(), FLOATS)  # whole numbers cannot hold a half
         _require(((images >= 0) & (images <= 255)).all(), OUT_OF_RANGE)
+        return self.logits(images).softmax(1)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The same before the softmax."""
         # A cast would be exported together with a check that the type is uint8; a server gives int64.
         pixels = 1.0 * images.permute(0, 3, 1, 2)
-        return self.model(self.normalise(pixels)).softmax(1)
+        return self.model(self.normalise(pixels))
 
 
 def _require(holds: Tensor, otherwise: str) -> None:

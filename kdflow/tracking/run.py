@@ -23,6 +23,7 @@ from kdflow.tracking.client import client
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.presence import require_same_store
+from kdflow.tracking.source import source_tags
 from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG, Surroundings, is_made_for_nothing, is_named_by_user
 from kdflow.tracking.trouble import reported
 
@@ -130,7 +131,7 @@ class Run:
         if around.named:
             os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow itself does: what else is begun here is another run
         # A run that `mlflow run` made has been told already where it comes from.
-        made = {tag: redact(value) for tag, value in resolve_tags({}).items()}
+        made = {tag: redact(value) for tag, value in resolve_tags({}).items()} | source_tags()
         self._write("create", name=name, tags=own, made=made, around=asdict(around), experiment=chosen_experiment())
 
     def __enter__(self) -> Self:
@@ -209,15 +210,14 @@ class Run:
             )
         self._write("inputs", datasets=datasets)
 
-    def image(self, content: bytes, name: str) -> None:
-        """Saves a drawn figure as an artifact; a run that finished before keeps the one that it has."""
+    def file(self, content: bytes, name: str) -> None:
+        """Saves a file as an artifact; a run that finished before keeps the one that it has."""
         if not self.finished:
             self._file(name, content)
 
     def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact; a run that finished before keeps the one that it has."""
-        if not self.finished:
-            self._file(name, text.encode())
+        self.file(text.encode(), name)
 
     def artifact(self, name: str) -> None:
         """Gives a file or folder in `artifacts` to the store."""

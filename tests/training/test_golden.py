@@ -60,7 +60,8 @@ def images(count: int, seed: int) -> Split:
 def small_data() -> Dataset:
     train, val, test = images(128, 1), images(32, 2), images(32, 3)
     classes = ("red", "green", "blue", "dark")
-    return Dataset("golden", "golden", train, val, test, classes, *channel_statistics(train.images), True, "", "")
+    parts, statistics = (train, val, val, torch.arange(len(val)), test), channel_statistics(train.images)
+    return Dataset("golden", "golden", *parts, classes, *statistics, True, "", "")
 
 
 def small_study(dtype: torch.dtype) -> dict[str, Any]:
