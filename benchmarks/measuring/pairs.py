@@ -22,7 +22,7 @@ from measuring.stats import t_interval
 from kdflow.config import STUDENT_RECIPE, TEACHER_RECIPE, DataConfig, Recipe, RuntimeConfig
 from kdflow.data import Dataset, load
 from kdflow.device.runtime import resolve
-from kdflow.evaluation.scores import final_scores
+from kdflow.evaluation.scores import final_evaluation
 from kdflow.models.export import Servable
 from kdflow.teachers.frozen import Frozen
 from kdflow.training.loop import fit
@@ -138,7 +138,7 @@ def _accuracy(by_member: Mapping[str, Mapping[str, Scores]], member: str, arm: s
 
 def _scores(member: Member, data: Dataset, settings: Settings) -> Scores:
     device = torch.device(settings.device)
-    return final_scores(Servable(member.model, data.mean, data.std).to(device), data, device=device)
+    return final_evaluation(Servable(member.model, data.mean, data.std).to(device), data, device=device).scores
 
 
 def _read(settings: Settings, out: Path) -> Results:

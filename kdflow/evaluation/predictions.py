@@ -1,4 +1,4 @@
-"""What a finished model makes of every validation and test image: logits that are kept, so that all can be reckoned again.
+"""What a finished model makes of validation and test images: logits, kept so that all can be reckoned again.
 
 One file holds them, without pickle: for each part float32 logits, labels, and the place of each image in the official
 training or test part; and the names of the classes. Whoever compares runs needs neither model nor images.
@@ -52,7 +52,7 @@ class Predictions:
         for part, predicted in (("val", self.val), ("test", self.test)):
             arrays |= {f"{part}_{name}": array for name, array in vars(predicted).items()}
         stream = io.BytesIO()
-        np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
         return stream.getvalue()
 
     @classmethod
@@ -65,15 +65,15 @@ class Predictions:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as kept:
                 classes = tuple(map(str, kept["classes"]))
-                parts = [_part(kept, name) for name in ("val", "test")]
+                val, test = _part(kept, "val"), _part(kept, "test")
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise KdflowError(f"{PREDICTIONS} is damaged: {error}".partition("\n")[0]) from error
-        for part in parts:
+        for part in (val, test):
             count = len(part.labels)
             shapes = part.logits.shape, part.labels.shape, part.index.shape
             if shapes != ((count, len(classes)), (count,), (count,)):
                 raise KdflowError(f"{PREDICTIONS} is damaged: its arrays do not fit together")
-        return cls(*parts, classes)
+        return cls(val, test, classes)
 
 
 def _part(kept: "np.lib.npyio.NpzFile", name: str) -> Predicted:

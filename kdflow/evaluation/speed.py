@@ -37,7 +37,10 @@ def speed(models: Mapping[str, Servable], images: Tensor) -> dict[str, dict[str,
 
 def to_teacher(student: Mapping[str, float], teacher: Mapping[str, float]) -> dict[str, float]:
     """How quick a student is in multiples of its teacher."""
-    pairs = {"speed/latency_to_teacher": "speed/latency_ms", "speed/throughput_to_teacher": "speed/batch_images_per_second"}
+    pairs = {
+        "speed/latency_to_teacher": "speed/latency_ms",
+        "speed/throughput_to_teacher": "speed/batch_images_per_second",
+    }
     return {ratio: student[name] / teacher[name] for ratio, name in pairs.items()}
 
 

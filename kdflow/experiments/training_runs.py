@@ -185,7 +185,7 @@ def _speed(model: nn.Module, teacher: Teacher | None, data: Dataset, runtime: Ru
     return found[""] | (to_teacher(found[""], found["teacher"]) if teacher else {})
 
 
-def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: Mapping[str, float]) -> Trained:
+def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: dict[str, float]) -> Trained:
     model, folder = plan.member.model, run.artifacts / WEIGHTS_FOLDER
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)

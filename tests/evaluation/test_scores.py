@@ -13,7 +13,7 @@ from kdflow.data import Dataset
 from kdflow.data.base import Split
 from kdflow.evaluation import scores
 from kdflow.evaluation.metrics import Observed, correct, teacher_kl
-from kdflow.evaluation.scores import final_scores
+from kdflow.evaluation.scores import final_evaluation
 from kdflow.models.export import Servable
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="scores on CUDA need a CUDA device")
@@ -75,8 +75,8 @@ def test_accuracy_over_many_batches_is_counted_exactly(
     colours: Callable[[int, int], Split], monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
     class Red(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return torch.tensor([0.7, 0.1, 0.1, 0.1], device=images.device).expand(len(images), 4)
+        def logits(self, images: Tensor) -> Tensor:
+            return torch.tensor([0.7, 0.1, 0.1, 0.1], device=images.device).log().expand(len(images), 4)
 
     monkeypatch.setattr(scores, "BATCH_SIZE", 3)
     split = colours(1001, 0)
@@ -87,8 +87,8 @@ def test_accuracy_over_many_batches_is_counted_exactly(
 
 def test_a_model_that_is_sure_and_wrong_has_a_large_but_finite_loss(data: Dataset) -> None:
     class Sure(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return functional.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
+        def logits(self, images: Tensor) -> Tensor:
+            return 1e4 * functional.one_hot(torch.zeros(len(images), dtype=torch.int64), 4)
 
     accuracy, loss = score(Sure(), data.test)
     assert accuracy == 0.25
@@ -111,8 +111,11 @@ def test_final_scores_are_those_of_each_split_and_read_each_once(
         return batches(split, batch_size)
 
     monkeypatch.setattr(scores, "in_order", spy)
-    final = final_scores(served, data)
-    assert [id(split) for split in read] == [id(data.train), id(data.val), id(data.test)]
+    clean = Split((data.val.images + 1) % 255, data.val.labels)
+    data = replace(data, clean_val=clean, val_index=torch.arange(100, 100 + len(clean)))
+    evaluated = final_evaluation(served, data)
+    final, kept = evaluated.scores, evaluated.predictions
+    assert [id(split) for split in read] == [id(data.train), id(data.val), id(clean), id(data.test)]
     test_accuracy, test_loss = score(served, data.test)
     assert final == {
         "final/train_accuracy": 1.0,
@@ -120,3 +123,10 @@ def test_final_scores_are_those_of_each_split_and_read_each_once(
         "final/test_accuracy": test_accuracy,
         "final/test_loss": test_loss,
     }
+    for part, split in ((kept.val, clean), (kept.test, data.test)):
+        expected = served.logits(split.images.permute(0, 2, 3, 1))
+        torch.testing.assert_close(torch.from_numpy(part.logits), expected)
+        assert part.labels.tolist() == split.labels.tolist()
+    assert kept.val.index.tolist() == list(range(100, 116))
+    assert kept.test.index.tolist() == list(range(16))
+    assert kept.classes == data.classes
