@@ -88,6 +88,7 @@ class Comparison:
         footnotes: Sentences on what was left out.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
         baselines: Run id of a student to that of the alpha = 1 student of the same seed and recipe, where there is one.
+        costs: One line a run: run_id, and what its model costs (see `kdflow.analysis.lines.costs`); None if unknown.
     """
 
     dataset: str
@@ -98,6 +99,7 @@ class Comparison:
     footnotes: tuple[str, ...]
     validation: str = ""
     baselines: Mapping[str, str] = field(default_factory=dict)
+    costs: "DataFrame | None" = None
 
     @classmethod
     def of(cls, rows: Iterable[Row], **facts: object) -> Self:

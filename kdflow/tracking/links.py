@@ -33,6 +33,11 @@ def comparison(run_ids: Sequence[str], experiments: Sequence[str]) -> str:
     return f"/#/compare-runs?runs={runs}&experiments={among}&{VIEW}"
 
 
+def run_page(run_id: str, experiment: str) -> str:
+    """The path of the page of a run."""
+    return f"/#/experiments/{experiment}/runs/{run_id}?{VIEW}"
+
+
 @reported
 def experiment_pages() -> dict[str, str]:
     """The names of the experiments in which kdflow has runs, the last used first, and the paths of their pages."""

@@ -1,9 +1,10 @@
 """Reading runs back from the MLflow store."""
 
 import gc
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sys import intern
 from tempfile import TemporaryDirectory
@@ -114,6 +115,27 @@ class StoreRuns(Runs):
         with TemporaryDirectory(prefix="kdflow-") as folder:
             yield _download_weights(run_id, folder)
 
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """See `Runs`."""
+        with suppress(*TROUBLE), TemporaryDirectory(prefix="kdflow-") as folder:
+            return Path(client().download_artifacts(run_id, name, folder)).read_bytes()
+        return None
+
+    def images(self, run_id: str) -> dict[str, int]:
+        """See `Runs`."""
+        with suppress(*TROUBLE, ValueError, KeyError):
+            seen = client().get_run(run_id).inputs
+            datasets = [one.dataset for one in seen.dataset_inputs] if seen else []
+            return {one.name.rpartition("-")[2]: json.loads(one.profile or "")["images"] for one in datasets}
+        return {}
+
+    def run_page(self, run_id: str) -> str:
+        """See `Runs`."""
+        address = links.ui_address()
+        with suppress(*TROUBLE):
+            return address and address + links.run_page(run_id, client().get_run(run_id).info.experiment_id)
+        return ""
+
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """See `Runs`."""
         try:
@@ -163,6 +185,7 @@ def _record(run: MlflowRun) -> Record:
         {intern(name): value for name, value in run.data.metrics.items()},
         _shared(run.data.tags),
         steps.get(EVERY_EPOCH, 0),
+        run.info.end_time or 0,
     )
 
 
