@@ -1,7 +1,7 @@
 """How soon an arm is so good: the epochs that it takes to reach an accuracy on validation images."""
 
 from collections.abc import Iterable, Sequence
-from statistics import mean, stdev
+from statistics import fmean, stdev
 
 import numpy as np
 from pandas import DataFrame
@@ -31,7 +31,7 @@ def learning(comparison: Comparison, at: Sequence[float] | None = None) -> DataF
         curves = [row.history[ACCURACY] for row in rows if row.history.get(ACCURACY)]
         for accuracy in wanted if curves else ():
             epochs = [epoch for curve in curves if (epoch := _first(curve, accuracy)) is not None]
-            average = mean(epochs) if epochs else None
+            average = fmean(epochs) if epochs else None
             deviation = stdev(epochs) if len(epochs) > 1 else None
             lines.append((arm, accuracy, average, deviation, len(epochs), len(curves)))
     return DataFrame(lines, columns=["arm", "accuracy", "epochs_mean", "epochs_std", "reached", "runs"], dtype=object)

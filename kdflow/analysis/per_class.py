@@ -25,7 +25,7 @@ def class_accuracy(comparison: Comparison, predictions: Mapping[str, Predictions
         predictions: By run id.
     """
     known = {run_id: _shares(one).diagonal() for run_id, one in seen(comparison, predictions)}
-    names = next(iter(predictions.values())).classes if known else ()
+    names = next((one.predictions.classes for _, one in seen(comparison, predictions)), ())
     lines = []
     for arm, run_ids in _by_arm(comparison, known).items():
         pairs = [(run_id, comparison.baselines.get(run_id, "")) for run_id in run_ids]

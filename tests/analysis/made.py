@@ -150,3 +150,11 @@ def _history(val: float, generator: np.random.Generator, *, is_distilled: bool) 
             "val/teacher_agreement": curve(0.2, 0.85),
         }
     return found
+
+
+def told(answers: list[int], labels: list[int], *, classes: int = 3, logit: float = 2.0) -> Predictions:
+    """Predictions by hand: these answers to test and validation images, each as sure as its logit says."""
+    logits = np.zeros((len(labels), classes), np.float32)
+    logits[np.arange(len(labels)), answers] = logit
+    part = Predicted(logits, np.array(labels, np.int64), np.arange(len(labels)) + 100)
+    return Predictions(part, part, NAMES[:classes])

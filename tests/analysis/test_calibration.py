@@ -136,7 +136,7 @@ def test_logits_without_bounds_leave_every_score_finite(worst: float) -> None:
     assert np.isfinite([*found, *ece_interval(confidence, correct, numbers)]).all()
 
 
-def covered(truth: float, *, hotter: float, times: int = 100) -> float:
+def covered(truth: float, *, hotter: float, times: int = 50) -> float:
     """How often the interval holds the calibration error of a very large sample."""
     hits = 0
     for seed in range(times):
@@ -148,14 +148,14 @@ def covered(truth: float, *, hotter: float, times: int = 100) -> float:
 
 
 def test_the_interval_holds_the_truth_of_a_calibrated_and_of_an_uncalibrated_model() -> None:
-    logits, labels = drawn(400_000, seed=9)
+    logits, labels = drawn(100_000, seed=9)
     confidence, correct = sureness(logits / 0.5, labels)
     truth = ece(confidence, correct, equal_width(confidence))
     assert truth > 0.05
-    assert covered(truth, hotter=0.5) >= 0.92
-    assert covered(0.0, hotter=1.0) >= 0.92
+    assert covered(truth, hotter=0.5) >= 0.9
+    assert covered(0.0, hotter=1.0) >= 0.9
     _, high = ece_interval(confidence, correct, equal_width(confidence))
-    assert high < truth + 0.01
+    assert high < truth + 0.02
 
 
 def test_who_is_wrong_by_more_than_chance_has_an_interval_above_0() -> None:
