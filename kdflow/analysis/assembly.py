@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from kdflow.analysis.answer import Answer
 from kdflow.analysis.arms import arm_named
-from kdflow.analysis.calibration import reliability
 from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.effects import effects
 from kdflow.analysis.learning import learning
 from kdflow.analysis.measures import arm_measures, measures
 from kdflow.analysis.partings import partings
 from kdflow.analysis.per_class import class_accuracy, confusion
+from kdflow.analysis.reliability import reliability
 from kdflow.analysis.verdicts import notes, sentence
 from kdflow.evaluation.predictions import Predictions
 
