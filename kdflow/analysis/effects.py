@@ -8,7 +8,7 @@ import numpy as np
 
 from kdflow.analysis import pairs as pairing
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.intervals import ALPHA, Estimate, Spread, over_seeds, over_seeds_and_images
+from kdflow.analysis.intervals import ALPHA, ROUNDING, Estimate, Spread, over_seeds, over_seeds_and_images
 from kdflow.analysis.pairs import Pairs
 from kdflow.analysis.significance import holm, mcnemar, seeds_needed, wins
 
@@ -20,10 +20,10 @@ GAIN, LOSS, EQUIVALENT, UNDECIDED, ONE_PAIR = "gain", "loss", "equivalent", "und
 UNEQUAL = 2.0
 """Arms whose deviations differ by more than this factor do not share their spread."""
 DEVIATE = "the deviations of the arms differ by more than a factor of 2"
-ALONE = "the spread over seeds of this arm and its baseline alone"
-BY_ACCURACY = "over seeds, by accuracy alone"
+ALONE = "with the spread over seeds of this arm and its baseline alone"
+TWO_WAY = "over new seeds and new images (two-way)"
+BY_ACCURACY = "over new seeds, by accuracy alone"
 NO_SPREAD = "all differences are the same"
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -120,37 +120,52 @@ def _of_one(pair: Pairs, p_value: float | None) -> Effect:
 
 def _of_several(found: Sequence[Pairs], margin: float) -> list[Effect]:
     spreads = _spreads(found)
-    estimates = [_estimate(one, spread) for one, (spread, _) in zip(found, spreads, strict=True)]
-    blind = [not one.variance and abs(one.mean) > ROUNDING for one in estimates]
-    differ = [1.0 if unknown else one.p_value() for one, unknown in zip(estimates, blind, strict=True)]
-    equal = [1.0 if unknown else one.equivalence(margin) for one, unknown in zip(estimates, blind, strict=True)]
-    steps = zip(*holm(differ), *holm(equal), strict=True)
-    made = []
-    for pair, estimate, (spread, words), unknown, (p_value, differs, equivalence, equals) in zip(
-        found, estimates, spreads, blind, steps, strict=True
-    ):
-        if equivalence <= ALPHA:
-            verdict, level = EQUIVALENT, 1 - 2 * equals
-        elif p_value <= ALPHA:
-            verdict, level = GAIN if estimate.mean > 0 else LOSS, 1 - differs
-        else:
-            verdict, level = UNDECIDED, 1 - min(differs, 2 * equals)
-        is_open = verdict == UNDECIDED and not unknown
-        made.append(
-            Effect(
-                **_facts(pair),
-                deviation=float(np.std(pair.accuracies[0] - pair.accuracies[1], ddof=1)),
-                interval=None if unknown else estimate.interval(level),
-                block_interval=None if unknown else over_seeds(estimate.mean, len(pair.seeds), spread).interval(level),
-                level=level,
-                p_value=None if unknown else p_value,
-                wins=wins(*pair.accuracies),
-                verdict=verdict,
-                seeds_needed=seeds_needed(estimate, margin, differs=differs, equals=equals) if is_open else None,
-                method=f"no interval: {NO_SPREAD}" if unknown else f"{_kind(pair)}, {words}",
-            )
-        )
-    return made
+    estimates = [_estimate(pair, spread) for pair, (spread, _) in zip(found, spreads, strict=True)]
+    differ = [one.p_value() if _has_spread(one) else 1.0 for one in estimates]
+    equal = [min(1.0, 2 * one.equivalence(margin)) if _has_spread(one) else 1.0 for one in estimates]
+    steps = zip(zip(*holm(differ), strict=True), zip(*holm(equal), strict=True), strict=True)
+    return [
+        _of_arm(pair, estimate, words, margin, *step)
+        for pair, estimate, (_, words), step in zip(found, estimates, spreads, steps, strict=True)
+    ]
+
+
+def _of_arm(
+    pair: Pairs,
+    estimate: Estimate,
+    words: str,
+    margin: float,
+    differs: tuple[float, float],
+    equals: tuple[float, float],
+) -> Effect:
+    """The effect of an arm, given its p-values of both kinds, adjusted, and the shares of alpha that they had."""
+    p_value, share = differs
+    equivalence, other_share = equals
+    if equivalence <= ALPHA:
+        verdict, level = EQUIVALENT, 1 - other_share
+    elif p_value <= ALPHA:
+        verdict, level = GAIN if estimate.mean > 0 else LOSS, 1 - share
+    else:
+        verdict, level = UNDECIDED, 1 - min(share, other_share)
+    known = _has_spread(estimate)
+    is_open = known and verdict == UNDECIDED
+    return Effect(
+        **_facts(pair),
+        deviation=float(np.std(pair.accuracies[0] - pair.accuracies[1], ddof=1)),
+        interval=estimate.interval(level) if known else None,
+        block_interval=over_seeds(estimate.mean, estimate.seeds, estimate.spread).interval(level) if known else None,
+        level=level,
+        p_value=p_value if known else None,
+        wins=wins(*pair.accuracies),
+        verdict=verdict,
+        seeds_needed=seeds_needed(estimate, margin, differs=share, equals=other_share) if is_open else None,
+        method=f"{_kind(pair)}, {words}" if known else f"no interval: {NO_SPREAD}",
+    )
+
+
+def _has_spread(estimate: Estimate) -> bool:
+    """Whether there is anything to judge a difference by; of none at all there is."""
+    return bool(estimate.variance) or abs(estimate.mean) < ROUNDING
 
 
 def _facts(pair: Pairs) -> dict[str, Any]:
@@ -164,12 +179,12 @@ def _has_images(pair: Pairs) -> bool:
 
 
 def _kind(pair: Pairs) -> str:
-    return "two-way" if _has_images(pair) else BY_ACCURACY
+    return TWO_WAY if _has_images(pair) else BY_ACCURACY
 
 
 def _estimate(pair: Pairs, spread: Spread) -> Estimate:
     if pair.correct is not None and _has_images(pair):
-        return over_seeds_and_images(*pair.correct, spread)
+        return over_seeds_and_images(pair.correct[0], pair.correct[1], spread)
     return over_seeds(float(np.mean(pair.accuracies[0] - pair.accuracies[1])), len(pair.seeds), spread)
 
 
@@ -193,5 +208,7 @@ def _spreads(found: Sequence[Pairs]) -> list[tuple[Spread, str]]:
         elif deviations.max() > UNEQUAL * deviations.min():
             spreads.append((own, f"{ALONE}, as {DEVIATE}"))
         else:
-            spreads.append((Spread.pooled(accuracies), f"the spread over seeds pooled over {len(accuracies)} arms"))
+            spreads.append(
+                (Spread.pooled(accuracies), f"with the spread over seeds pooled over {len(accuracies)} arms")
+            )
     return spreads

@@ -11,8 +11,8 @@ Bools = NDArray[np.bool_]
 
 ALPHA = 0.05
 """Of a hundred tests where there is nothing to find, so many may find something."""
-NOTHING = 1e-18
-"""Variances below it are rounding, not spread."""
+ROUNDING = 1e-9
+"""Differences and deviations below it are those of floating point."""
 SMALLEST = 1e-15
 """The smallest p-value of one side; what is below is that."""
 
@@ -48,7 +48,7 @@ class Spread:
         centred = accuracies - accuracies.mean(axis=0) - accuracies.mean(axis=1, keepdims=True) + accuracies.mean()
         df = (arms - 1) * (seeds - 1)
         variance = 2 * float((centred**2).sum()) / df
-        return cls(variance if variance > NOTHING else 0.0, df)
+        return cls(variance if variance > ROUNDING**2 else 0.0, df)
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class Estimate:
         return self.mean - half, self.mean + half
 
     def p_value(self) -> float:
-        """Returns that of the two-sided test that there is no difference: 0 is outside of the interval of level 1 - p."""
+        """Returns that of the two-sided test of no difference: 0 is a bound of the interval of level 1 - p."""
         return min(1.0, 2 * self._above(abs(self.mean)))
 
     def equivalence(self, margin: float) -> float:
         """Returns the p-value of two one-sided tests, that the difference is at least the margin either way.
 
-        D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power approach", J. Pharmacokinetics
-        and Biopharmaceutics 15, 1987: the interval of level 1 - 2 p lies within the margin.
+        D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power approach", Journal of
+        Pharmacokinetics and Biopharmaceutics 15, 1987: the interval of level 1 - 2 p lies within the margin.
 
         Args:
             margin: Differences within it count as none.
@@ -163,4 +163,4 @@ def over_seeds_and_images(first: Bools, second: Bools, spread: Spread | None = N
 
 def _variance(values: Floats) -> float:
     variance = float(values.var(ddof=1))
-    return variance if variance > NOTHING else 0.0
+    return variance if variance > ROUNDING**2 else 0.0

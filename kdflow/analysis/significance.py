@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdflow.analysis.intervals import ALPHA, Bools, Estimate, Floats
+from kdflow.analysis.intervals import ALPHA, ROUNDING, Bools, Estimate, Floats
 
 POWER = 0.8
 """How probably more seeds decide."""
@@ -34,8 +34,8 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], 
     """Returns adjusted p-values, and for each test the share of alpha that its step leaves it.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979: the
-    smallest of m is tested at alpha / m, the next at alpha / (m - 1), until one fails; all from there on have its share.
-    So a p-value is at most its share exactly where the adjusted one is at most alpha.
+    smallest of m is tested at alpha / m, the next at alpha / (m - 1), until one fails; all from there on have its
+    share. So a p-value is at most its share exactly where the adjusted one is at most alpha.
 
     Args:
         p_values: One a test.
@@ -69,8 +69,8 @@ def wins(first: Floats, second: Floats) -> float:
     gain = float(first.mean() - second.mean())
     ours, theirs = float(first.var(ddof=1)), float(second.var(ddof=1))
     spread, seeds = ours + theirs, len(first)
-    if spread < 1e-18:
-        return 0.5 * (1 + float(np.sign(round(gain, 12))))
+    if spread < ROUNDING**2:
+        return 0.5 * (1 + float(np.sign(round(gain, 9))))
     df = (seeds - 1) * spread**2 / (ours**2 + theirs**2)
     return float(t.cdf(gain / math.sqrt(spread * (1 + 1 / seeds)), df))
 
@@ -85,7 +85,7 @@ def seeds_needed(estimate: Estimate, margin: float, *, differs: float = ALPHA, e
         estimate: Of now.
         margin: Differences within it count as none.
         differs: Share of alpha for the two-sided test that there is no difference.
-        equals: Share of alpha for the two one-sided tests of the margin.
+        equals: Share of alpha for the two one-sided tests of the margin together.
     """
     from scipy.stats import norm, t
 
@@ -96,7 +96,7 @@ def seeds_needed(estimate: Estimate, margin: float, *, differs: float = ALPHA, e
     with np.errstate(divide="ignore", invalid="ignore"):
         far, near = abs(estimate.mean) / error, margin / error
         finds = norm.cdf(far - t.ppf(1 - differs / 2, df))
-        one_sided = t.ppf(1 - equals, df)
+        one_sided = t.ppf(1 - equals / 2, df)
         excludes = norm.cdf(near - far - one_sided) + norm.cdf(near + far - one_sided) - 1
     enough = np.flatnonzero((finds >= POWER) | (excludes >= POWER))
     return int(seeds[enough[0]]) if len(enough) else None
