@@ -38,7 +38,7 @@ def assemble(
         comparison,
         found,
         sentence(comparison, found, margin),
-        notes(comparison, found, predictions, margin),
+        notes(comparison, found, margin),
         measured,
         arm_measures(comparison, measured),
         reliability(comparison, predictions),
