@@ -79,7 +79,9 @@ def log(comparison: Comparison, run: Run, runs: Runs, *, sentence: str = "") -> 
     run.file(curves, "loss_curves.png")
     run.file(bars, "accuracy.png")
     run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
-    describe_study(run, sentence=sentence, table=formats.markdown(comparison, single=False), arms=headlines(comparison))
+    describe_study(
+        run, sentence=sentence, table=formats.markdown(comparison, single=False), measures=headlines(comparison)
+    )
     console.print(Shown(comparison))
     if comparison.has_seeds:
         say(f"Every run: {run.artifacts / 'comparison.csv'}", vital=True)
@@ -88,29 +90,31 @@ def log(comparison: Comparison, run: Run, runs: Runs, *, sentence: str = "") -> 
     return comparison
 
 
-def describe_study(run: Run, *, sentence: str, table: str, arms: Mapping[str, Mapping[str, float]]) -> None:
+def describe_study(run: Run, *, sentence: str, table: str, measures: Mapping[str, Mapping[str, float]]) -> None:
     """Gives the page of a study, or of a comparison, its headline numbers as metrics, and a description.
 
     Args:
         run: Of it.
         sentence: The answer in one sentence, as plain text; empty without one.
         table: In Markdown.
-        arms: By name of the arm what was measured, by name, such as "mean"; names as `metric_name` gives them.
+        measures: By name of what was measured, such as "mean", its value for each arm, by the arm's name.
     """
-    measured = {f"test/{arm}/{name}": value for arm, values in arms.items() for name, value in values.items()}
+    measured = {
+        f"test/{metric_name(name)}/{metric_name(arm)}": value
+        for name, values in measures.items()
+        for arm, value in values.items()
+    }
     run.metrics(measured, anew=True)
     run.describe(descriptions.of_answer(sentence, table))
 
 
 def headlines(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Of each arm the mean test accuracy, its deviation over seeds, and the gain over alpha = 1, as fractions."""
+    """Mean test accuracy, its deviation over seeds, and gain over alpha = 1, each as a fraction by name of the arm."""
     first = [rows[0] for rows in comparison.rows_by_arm]
     labels = arm_labels(first) if comparison.has_seeds else run_labels(first)
-    columns = comparison.arms[list(MEASURES.values())].itertuples(index=False, name=None)
-    measured = [dict(zip(MEASURES, values, strict=True)) for values in columns]
     return {
-        metric_name(label): {name: value for name, value in values.items() if value is not None}
-        for label, values in zip(labels, measured, strict=True)
+        name: {label: value for label, value in zip(labels, comparison.arms[column], strict=True) if value is not None}
+        for name, column in MEASURES.items()
     }
 
 

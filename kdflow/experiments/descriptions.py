@@ -54,7 +54,7 @@ def of_model(
     accuracy = {part: f"{100 * scores[f'final/{part}_accuracy']:.2f} %" for part in ("train", "val", "test")}
     own = "\n\n".join(
         (
-            f"**Test accuracy {accuracy['test']}** on the {len(data.test):,} test images of {_name(data)} (validation "
+            f"Test accuracy {accuracy['test']} on the {len(data.test):,} test images of {_name(data)} (validation "
             f"{accuracy['val']}, training {accuracy['train']}).",
             _what(config, data, taught_by),
             _use(data, ADDRESS),
@@ -115,9 +115,11 @@ def _what(config: TeacherConfig | StudentConfig, data: Dataset, taught_by: str) 
         return f"Student {about}, from the labels alone (alpha = 1): what students of a teacher are compared with."
     built = build(config.distiller, temperature=config.temperature, knobs=config.knobs)
     settings = ", ".join(f"{name} = {show(getattr(built, name))}" for name in built.settings())
-    distilled = f"{1 - config.alpha:g} times {config.distiller}" + f" ({settings})" * bool(settings)
-    labels = f"{show(config.alpha)} times cross-entropy with the labels + " if config.alpha else ""
-    return f"Student {about}, from {labels}{distilled} of the teacher, run `{taught_by}`."
+    teacher = f"{config.distiller}{f' ({settings})' * bool(settings)} of the teacher, run `{taught_by}`"
+    if not config.alpha:
+        return f"Student {about}, from the teacher alone (alpha = 0): {teacher}."
+    shares = f"{show(config.alpha)} times cross-entropy with the labels + {1 - config.alpha:g} times {teacher}"
+    return f"Student {about}, from {shares}."
 
 
 def _arms(config: StudyConfig | CohortConfig) -> str:

@@ -33,7 +33,6 @@ from kdflow.tracking.model_registry import registered_name
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run, data_tags, settled_tags
-from kdflow.tracking.surroundings import SIGNATURE_TAG
 from kdflow.tracking.system_metrics import SystemMetrics
 from kdflow.training import checkpoint
 from kdflow.training.cohort import Step
@@ -43,6 +42,9 @@ from kdflow.training.member import Member
 
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
+
+FIRST = "val/accuracy"
+"""MLflow's page that compares runs draws first the metric that was logged first."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _checkpoints(plans: Sequence[Plan], outbox: Outbox) -> Path:
 
 def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int) -> None:
     for run, values in zip(runs, metrics, strict=True):
-        run.metrics(values, step=epoch)
+        run.metrics({name: values[name] for name in sorted(values, key=FIRST.__ne__)}, step=epoch)
 
 
 def _speed(model: nn.Module, teacher: Teacher | None, data: Dataset, runtime: Runtime) -> dict[str, float]:
@@ -215,7 +217,7 @@ def _finish(
     run.artifact(WEIGHTS_FOLDER)
     name = registered_name(plan.role, data)
     tags = version_tags(plan.config, run.scores, validated=len(data.val))
-    run.register(name, WEIGHTS_FOLDER, tags | {SIGNATURE_TAG: plan.signature})
+    run.register(name, WEIGHTS_FOLDER, tags)
     taught_by = _taught_by(plan, teacher)
     run.describe(descriptions.of_model(plan.config, data, taught_by, run.scores, name), teacher=taught_by)
     run.close("FINISHED")

@@ -6,25 +6,25 @@ MLflow ranks models by their metrics on a data set (`search_logged_models(datase
 from collections.abc import Iterator
 from typing import Any
 
-from mlflow.entities import LoggedModelInput, LoggedModelStatus, Metric
+from mlflow.entities import LoggedModel, LoggedModelInput, LoggedModelStatus, Metric
 
 from kdflow.journal.journal import Journal
-from kdflow.tracking.client import client
+from kdflow.tracking.client import client, every_page
 
 CONTEXTS = {"train": "final/train_", "validation": "final/val_", "test": "final/test_"}
 """Of the data sets of a run, how the final metrics on each of them begin."""
 
 
 def logged_model(run_id: str) -> str | None:
-    """The id of the exported program that a run has logged already; one that was not logged to its end is deleted."""
-    experiment = client().get_run(run_id).info.experiment_id
-    whole = None
-    for logged in client().search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-        if logged.status == LoggedModelStatus.READY:
-            whole = str(logged.model_id)
-        else:
-            client().delete_logged_model(logged.model_id)
-    return whole
+    """The id of the exported program that a run has logged already, to its end; None if there is none."""
+    return next((str(one.model_id) for one in _logged(run_id) if one.status == LoggedModelStatus.READY), None)
+
+
+def drop_unfinished(run_id: str) -> None:
+    """Deletes what a run has begun to log as its exported program, and not ended."""
+    for one in _logged(run_id):
+        if one.status != LoggedModelStatus.READY:
+            client().delete_logged_model(one.model_id)
 
 
 def tie_metrics(key: str, journal: Journal) -> None:
@@ -46,9 +46,14 @@ def taught_by(run_id: str, teacher: str) -> None:
         run_id: Of the student.
         teacher: Run id of the teacher.
     """
-    versions = client().search_model_versions(f"run_id = '{teacher}'")
-    if known := next((one.model_id for one in versions if one.model_id), None):
+    if known := logged_model(teacher):
         client().log_inputs(run_id, models=[LoggedModelInput(known)])
+
+
+def _logged(run_id: str) -> Iterator[LoggedModel]:
+    experiment = client().get_run(run_id).info.experiment_id
+    asked = f"source_run_id = '{run_id}'"
+    return every_page(lambda token: client().search_logged_models([experiment], asked, page_token=token))
 
 
 def _scored(key: str, journal: Journal) -> Iterator[dict[str, Any]]:

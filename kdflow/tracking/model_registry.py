@@ -23,10 +23,9 @@ from kdflow.models.export import Servable
 from kdflow.models.weights import read_card, read_weights
 from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, newest_first, sound
 from kdflow.tracking.client import client, every_page
-from kdflow.tracking.lineage import logged_model
+from kdflow.tracking.lineage import drop_unfinished, logged_model
 from kdflow.tracking.presence import obstacle
 
-DATA_TAGS = ("kdflow.data", *DIGESTS)
 STARTED = "kdflow.started"
 """Tag of a version: when its training began, in milliseconds since 1970."""
 
@@ -55,12 +54,13 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str], *,
         The version's address, such as "models:/kdflow-student-digits/3".
     """
     card = read_card(weights)
-    tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DATA_TAGS}
+    tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DIGESTS}
     tags[STARTED] = str(client().get_run(run_id).info.start_time)
     known = [one for one in client().search_model_versions(f"run_id = '{run_id}'") if one.name == name]
     if known:
         number = known[0].version
     else:
+        drop_unfinished(run_id)
         logged = logged_model(run_id) or _log_model(run_id, weights, card, tags, epochs)
         with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
             number = mlflow.register_model(f"models:/{logged}", name, tags=tags).version

@@ -127,7 +127,8 @@ def params(config: Trainings, *, teacher: str = "") -> dict[str, Value]:
     """
     values = logged(config) | {"dataset": short_name(config.data.dataset)}
     values |= {"teacher_run_id": teacher} if teacher else {}
-    return {name: value for name, value in values.items() if name not in _without_effect(config)}
+    idle = _without_effect(config) | {"teacher"}  # as it was asked for, which is no more than how the run was found
+    return {name: value for name, value in values.items() if name not in idle and value != ""}
 
 
 def version_tags(
@@ -146,13 +147,12 @@ def version_tags(
     tags: dict[str, Value] = {
         f"{part}_accuracy": round(scores[f"final/{part}_accuracy"], decimals) for part in ("val", "test")
     }
-    tags |= {"seed": config.runtime.seed, "model": config.model}
+    kept: dict[str, Value] = {"seed": config.runtime.seed}
     if isinstance(config, StudentConfig):
-        values = params(config)
-        tags |= {
-            name: values[name] for name in ("alpha", "distiller", "temperature", "knobs") if values.get(name, "") != ""
-        }
-    return tags
+        values, usual = params(config), StudentConfig().distiller
+        kept |= {name: values[name] for name in ("alpha", "distiller", "temperature", "knobs") if name in values}
+        kept = {name: value for name, value in kept.items() if (name, value) != ("distiller", usual)}
+    return tags | kept
 
 
 def _without_effect(config: Trainings) -> set[str]:
