@@ -62,8 +62,9 @@ def pages() -> dict[str, str]:
             if _newest(one, "LIKE '%'"):
                 found[f"Experiment {one.name}"] = experiment_page(one.experiment_id)
             for study in _newest(one, "= 'study'"):
-                newest = f"  its newest study, {plain(study.info.run_name)}"
-                found[newest] = run_page(study.info.run_id, one.experiment_id)
+                found[f"Newest study in {one.name}, {plain(study.info.run_name)}"] = run_page(
+                    study.info.run_id, one.experiment_id
+                )
         return found
 
 

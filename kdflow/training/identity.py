@@ -127,8 +127,7 @@ def params(config: Trainings, *, teacher: str = "") -> dict[str, Value]:
     """
     values = logged(config) | {"dataset": short_name(config.data.dataset)}
     values |= {"teacher_run_id": teacher} if teacher else {}
-    idle = _without_effect(config) | {"teacher"}  # as it was asked for, which is no more than how the run was found
-    return {name: value for name, value in values.items() if name not in idle and value != ""}
+    return {name: value for name, value in values.items() if name not in _without_effect(config) and value != ""}
 
 
 def version_tags(
