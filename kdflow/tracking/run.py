@@ -146,13 +146,15 @@ class Run:
         self._write("tags", tags=dict(tags))
 
     def describe(self, texts: Mapping[str, str], *, teacher: str = "") -> None:
-        """Describes the run and what belongs to it, in Markdown, unless it says so already.
+        """Describes the run and what belongs to it, in Markdown, unless it says so already or finished before.
 
         Args:
             texts: By what they describe: "run", "version" and "model" of what it registers, "experiment". The last two
                 never take the place of what a user wrote; `descriptions.ADDRESS` stands for the version's address.
             teacher: The run that the texts name, if they name one.
         """
+        if self.finished:
+            return
         told = self._journal.texts(self.key)
         is_own = self.key == self._journal.key  # one run of a command describes the experiment
         short = {what: shortened(text) for what, text in texts.items() if is_own or what != EXPERIMENT}
