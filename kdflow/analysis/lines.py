@@ -16,9 +16,9 @@ from kdflow.analysis.records import (
     settings_of,
     temperature,
 )
-from kdflow.analysis.students import TEACHER
 from kdflow.config import needs_teacher
 from kdflow.evaluation.metrics import columns
+from kdflow.journal.entries import TEACHER
 from kdflow.tracking.record import Record
 
 if TYPE_CHECKING:

@@ -158,5 +158,5 @@ STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 
 def logged(config: Checked) -> dict[str, Value]:
     """What a run is known by: all values but those that say where it runs, keeps things and tells of them."""
-    kept = {spec.name for group in (ResumableConfig, PlacingConfig) for spec in fields(group)} | {"data_dir"}
+    kept = {"data_dir", *(spec.name for group in (ResumableConfig, PlacingConfig) for spec in fields(group))}
     return {name: value for name, value in flat(config).items() if name not in kept}

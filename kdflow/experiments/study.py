@@ -11,10 +11,10 @@ from kdflow.common.errors import KdflowError, TrackingError
 from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudyConfig, settings_file
 from kdflow.config.option import Value
 from kdflow.data import lasting_name
-from kdflow.experiments import compare, reuse
+from kdflow.experiments import compare, descriptions, reuse
 from kdflow.experiments.commands import plan_run
 from kdflow.experiments.find_teacher import Teacher
-from kdflow.experiments.grid import Grid, PlannedRun, told
+from kdflow.experiments.grid import Grid, PlannedRun, study_name, told
 from kdflow.experiments.progress import JobsProgress
 from kdflow.experiments.session import Session, prepare, readable
 from kdflow.experiments.study_plan import StudyPlan, job_config
@@ -61,7 +61,7 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
         tags = data_tags(session.data) | settled_tags(session.runtime)
         with (
             session.begun(together, teacher=known) as outbox,
-            Run(outbox, "study", f"study {session.data.name}", tags=tags, signature=together) as study,
+            Run(outbox, "study", study_name(session.config, session.data.name), tags=tags, signature=together) as study,
         ):
             _describe(study, session, known)
             if plan.is_one_training:
@@ -70,7 +70,7 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
                 teachers, missing = _train_elsewhere(grid, session, plan, known, outbox, study)
             outbox.settle()
             runs, comparison = _compare(outbox, teachers, grid, missing)
-            logged = compare.log(comparison, outbox, runs, parent=study)
+            logged = compare.log(comparison, study, runs)
             if missing:
                 raise KdflowError(missing)
             return logged
@@ -90,6 +90,7 @@ def _describe(study: Run, session: Session[StudyConfig], known: Teacher | None) 
     settled: dict[str, Value] = {"dataset": lasting_name(session.data.source), "threads": runtime.threads}
     settled |= {"teacher": known.run_id} if known else {}
     study.text(settings_file.text("study", config, **settled), "config.yaml")
+    study.describe(descriptions.of_study(config, session.data))
 
 
 def _train_here(

@@ -32,10 +32,12 @@ FACTS = ("role", *(fact for fact in ROW if fact not in ("run_id", "role")), "run
 """The columns of a CSV file, before those of further metrics."""
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Comparison, *, single: bool = True) -> str:
     """Returns the teacher and its students, or the arms of several seeds, as a pipe table with the footnotes below.
 
-    Where there are arms, every single run follows in a second table.
+    Args:
+        comparison: To show.
+        single: Where there are arms, let every single run follow in a second table.
     """
     lines = [
         f"**Accuracy on {markdown_escaped(comparison.dataset)}.** {markdown_escaped(' '.join(comparison.notes))}",
@@ -44,7 +46,7 @@ def markdown(comparison: Comparison) -> str:
     ]
     if comparison.footnotes:
         lines += ["", *(f"- {_markdown_line(note)}" for note in comparison.footnotes)]
-    if comparison.has_seeds:
+    if comparison.has_seeds and single:
         lines += ["", "**Every run.**", "", *_pipe_table(columns(comparison.runs))]
     return "\n".join(lines) + "\n"
 

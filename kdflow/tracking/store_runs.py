@@ -131,10 +131,7 @@ class StoreRuns(Runs):
 
     def run_page(self, run_id: str) -> str:
         """See `Runs`."""
-        address = links.ui_address()
-        with suppress(*TROUBLE):
-            return address and address + links.run_page(run_id, client().get_run(run_id).info.experiment_id)
-        return ""
+        return links.page_of(run_id)
 
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """See `Runs`."""
