@@ -88,6 +88,8 @@ class Comparison:
         footnotes: Sentences on what was left out.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
         baselines: Run id of a student to that of the alpha = 1 student of the same seed and recipe, where there is one.
+        teachers: Run id of a student to that of its teacher, where it is among the runs: of the one that taught it; at
+            alpha = 1 of the one of its seed, or of the only one.
     """
 
     dataset: str
@@ -98,6 +100,7 @@ class Comparison:
     footnotes: tuple[str, ...]
     validation: str = ""
     baselines: Mapping[str, str] = field(default_factory=dict)
+    teachers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[Row], **facts: object) -> Self:

@@ -26,11 +26,24 @@ SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 """Params with columns of their own."""
 
 
+def teachers_of(teachers: list[Record], students: list[Record]) -> dict[str, str]:
+    """Returns the run id of each student with that of its teacher, where that is among them.
+
+    It is the one that taught it; of a student of labels the one of its seed, or the only one.
+
+    Args:
+        teachers: By seed.
+        students: In any order.
+    """
+    ids = {one.run_id for one in teachers}
+    by_seed = {seed_of(one): one.run_id for one in teachers}
+    only = teachers[0].run_id if len(teachers) == 1 else None
+    found = {one.run_id: one.tags.get(TEACHER) or by_seed.get(seed_of(one), only) for one in students}
+    return {student: teacher for student, teacher in found.items() if teacher in ids}
+
+
 def table(teachers: list[Record], students: list[Record]) -> "DataFrame":
     """Returns one line a run (see `kdflow.analysis.comparison.Comparison`).
-
-    The gap of a student is to the teacher that taught it; that of one of labels to the teacher of its seed, or to the
-    only one.
 
     Args:
         teachers: By seed.
@@ -39,14 +52,11 @@ def table(teachers: list[Record], students: list[Record]) -> "DataFrame":
     from pandas import DataFrame
 
     by_id = {one.run_id: one for one in teachers}
-    by_seed = {seed_of(one): one for one in teachers}
-    only = teachers[0] if len(teachers) == 1 else None
+    taught_by = teachers_of(teachers, students)
     varying = _varying(students)
     lines = [_teacher_line(record) for record in teachers]
     for record in sorted(students, key=_place):
-        taught_by = record.tags.get(TEACHER)
-        teacher = by_id.get(taught_by) if taught_by is not None else by_seed.get(seed_of(record), only)
-        lines.append(_student_line(record, teacher, varying))
+        lines.append(_student_line(record, by_id.get(taught_by.get(record.run_id, "")), varying))
     more = [name.removeprefix("final/") for name in columns() if name not in FINAL]
     shown = [*FACTS, *(name for name in more if any(name in line for line in lines))]
     return DataFrame([[line.get(name) for name in shown] for line in lines], columns=shown, dtype=object)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kdflow.analysis.arms import numbered
 from kdflow.analysis.comparison import CURVES, DRAWN, Comparison
-from kdflow.analysis.lines import table
+from kdflow.analysis.lines import table, teachers_of
 from kdflow.analysis.records import is_of, role, seed_of, unusable
 from kdflow.analysis.students import TEACHER, choose
 from kdflow.analysis.teachers import with_most_students
@@ -80,6 +80,7 @@ def find(
         _footnotes(left_out + students.left_out, missing, students.records, lines, read, runs),
         _validation(reference["record"]),
         students.baselines,
+        teachers_of(teachers, students.records),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kdflow.analysis import selection
 from kdflow.analysis.comparison import Comparison
+from kdflow.analysis.students import TEACHER
 from kdflow.config import CompareConfig
 from kdflow.tracking.record import Record
 from tests.experiments.test_compare import FINAL, Given, names, student, teacher
@@ -48,6 +49,16 @@ def test_the_gap_of_a_student_is_to_its_own_teacher_and_at_alpha_1_to_that_of_it
     assert gaps["t0"] is None
     assert [gaps[f"{alpha}-0"] for alpha in ("1", "0.5", "0")] == pytest.approx([-0.05] * 3)
     assert [gaps[f"{alpha}-1"] for alpha in ("1", "0.5", "0")] == pytest.approx([-0.06] * 3)
+
+
+def test_each_student_is_named_with_the_teacher_that_its_gap_is_to() -> None:
+    crossed = [replace(run, run_id=f"c {run.run_id}", params=run.params | {"lr": "9"}) for run in cohort(1, "1", "0")]
+    crossed[1] = replace(crossed[1], tags=crossed[1].tags | {TEACHER: "t0"})
+    found = find(*crossed, *grid(0, 1, alphas=("1", "0"))).teachers
+    assert found == {"1-0": "t0", "1-1": "t1", "0-0": "t0", "0-1": "t1", "c 1-1": "t1", "c 0-1": "t0"}
+    alone = find(*cohort(2, "1", "0", taught_by="gone"), *grid(0), taught_by=("t0", "gone"))
+    assert alone.teachers.get("0-2") is None
+    assert alone.teachers["1-2"] == "t0"
 
 
 def test_each_student_is_paired_with_the_alpha_1_student_of_its_seed_and_recipe() -> None:
