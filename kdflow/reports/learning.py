@@ -42,13 +42,13 @@ def accuracy_curves(comparison: Comparison) -> "Figure":
         for (_, style), runs in zip(students, curves, strict=True):
             curve(panel, runs, band=0.15 if len(students) < 6 else 0.07, **style)
         named = [named_runs(rows, style["label"], runs) for (rows, style), runs in zip(students, curves, strict=True)]
-        limit([panel], [[run for runs in named for run in runs]], floor=floor)
+        limit([panel], [[run for runs in named for run in runs]], floor=floor, at="bottom")
     panels[0].set_ylabel(f"{validation_heading(comparison.validation)} accuracy in %")
     if students is not arms:
         _draw_teacher(panels[0], [row for row in comparison.rows if row.role == "teacher"], known)
     for panel in panels[1:]:
         panel.axhline(0, color="0.45", linewidth=1, zorder=1)
-        panel.set_ylabel("the same minus that of alpha = 1, points")
+        panel.set_ylabel("ahead of alpha = 1, points")
     add_legend(figure)
     return figure
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from kdflow.analysis.answer import Answer
@@ -72,10 +73,11 @@ def reliability_diagrams(answer: Answer) -> "Figure | None":
     for panel, arm in zip(grid.flat, arms, strict=False):
         _diagram(panel, bins[bins["arm"] == arm], looks[arm])
     for place, panel in enumerate(grid.flat):
-        if place < len(arms) <= place + columns:
+        if place < len(arms) <= place + columns:  # the last of its column
             panel.tick_params(labelbottom=True)
-    figure.supxlabel("confidence", fontsize=10)
-    figure.supylabel("accuracy", fontsize=10)
+            panel.set_xlabel("confidence", fontsize=9)
+    for panels in grid:
+        panels[0].set_ylabel("accuracy", fontsize=9)
     add_legend(figure)
     return figure
 
@@ -95,17 +97,20 @@ def accuracy_against_cost(answer: Answer) -> "Figure | None":
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     means = [100 * mean for mean in arms["test_accuracy_mean"]]
     spreads = [100 * (spread or 0) for spread in arms["test_accuracy_std"]]
+    low, high = limits(means, floor=15.0)
     for panel, (cost, heading) in zip(panels, shown, strict=True):
         for x, mean, spread, look in zip(cost, means, spreads, looks, strict=False):
             if _is_number(x):
                 style = {key: value for key, value in look.items() if key != "linestyle"}
-                panel.errorbar(float(x), mean, yerr=spread or None, linestyle="", elinewidth=1, **style)
+                ends = [[min(spread, max(mean - low, 0))], [min(spread, max(high - mean, 0))]]
+                panel.errorbar(float(x), mean, yerr=ends if spread else None, linestyle="", elinewidth=1, **style)
         _dress_cost(panel, [float(x) for x in cost if _is_number(x)], heading)
-    low, high = limits(means, floor=15.0)
-    panels[0].set_ylim(low, high)
-    off = [look["label"] for mean, look in zip(means, looks, strict=False) if not low <= mean <= high]
+        panel.set_ylim(low, high)
+    beyond = (mean - spread < low or mean + spread > high for mean, spread in zip(means, spreads, strict=True))
+    off = [look["label"] for is_beyond, look in zip(beyond, looks, strict=False) if is_beyond]
     if off:
-        panels[0].text(0.02, 0.02, f"beyond this axis: {'; '.join(off[:3])}", transform=panels[0].transAxes, fontsize=7.5)
+        told = f"beyond this axis: {'; '.join(off[:3])}"
+        panels[0].text(0.98, 0.02, told, transform=panels[0].transAxes, ha="right", fontsize=7.5, color="0.35")
     panels[0].set_ylabel("test accuracy in %")
     add_legend(figure)
     return figure
@@ -134,13 +139,13 @@ def _diagram(panel: "Axes", bins: Any, style: dict[str, Any]) -> None:
 
 
 def _dress_cost(panel: "Axes", values: Sequence[float], heading: str) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     panel.set_xscale("log")
     low, high = min(values), max(values)
     panel.set_xlim(low / 2, high * 2)
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 20 * low else (1,)))
-    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.xaxis.set_major_formatter(FuncFormatter(_short))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(f"{heading}, log scale", fontsize=9)
     panel.grid(color="0.9")
@@ -149,5 +154,13 @@ def _dress_cost(panel: "Axes", values: Sequence[float], heading: str) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _short(value: float, _: object = None) -> str:
+    """A count as 105k or 3M; what is below a thousand as it is."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

@@ -36,7 +36,7 @@ def make_logarithmic(panels: "Sequence[Axes]", *, name: str) -> None:
     panels[0].set_ylabel(name)
     for panel in panels:
         panel.set_yscale("log")
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=9))
         panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         panel.yaxis.set_minor_locator(NullLocator())
 
@@ -64,7 +64,13 @@ def curve(panel: "Axes", curves: Curves, *, band: float = 0.15, **style: Any) ->
         panel.fill_between(steps, lows, highs, color=style["color"], alpha=band, linewidth=0)
 
 
-def limit(panels: "Sequence[Axes]", drawn: Sequence[Sequence[tuple[str, Sequence[float]]]], *, floor: float) -> None:
+def limit(
+    panels: "Sequence[Axes]",
+    drawn: Sequence[Sequence[tuple[str, Sequence[float]]]],
+    *,
+    floor: float,
+    at: str = "top",
+) -> None:
     """Gives panels that share an axis the ends that no outlier decides, and says in each which runs go beyond them.
 
     Args:
@@ -72,6 +78,7 @@ def limit(panels: "Sequence[Axes]", drawn: Sequence[Sequence[tuple[str, Sequence
         drawn: Of each panel the runs: name and values.
         floor: Distance from the median of an epoch within which no value is an outlier; of logarithms to base 10 on a
             logarithmic axis.
+        at: Where the panels have room to say so: "top" or "bottom".
     """
     is_log = panels[0].get_yscale() == "log"
     every = [[_log10(value) if is_log else value for value in values] for runs in drawn for _, values in runs]
@@ -84,8 +91,8 @@ def limit(panels: "Sequence[Axes]", drawn: Sequence[Sequence[tuple[str, Sequence
         beyond = [name for name, values in runs if not all(low <= value <= high for value in values)]
         if beyond:
             told = "; ".join(beyond[:2]) + (f" and {len(beyond) - 2} more" if len(beyond) > 2 else "")
-            look = {"ha": "right", "va": "top", "fontsize": 7.5, "color": "0.35", "zorder": 5}
-            panel.text(0.99, 0.98, f"beyond this axis: {told}", transform=panel.transAxes, **look)
+            look = {"ha": "right", "va": at, "fontsize": 7.5, "color": "0.35", "zorder": 5}
+            panel.text(0.99, 0.98 if at == "top" else 0.02, f"beyond this axis: {told}", transform=panel.transAxes, **look)
 
 
 def named_runs(rows: Sequence[Row], label: str, curves: Curves) -> list[tuple[str, Sequence[float]]]:
