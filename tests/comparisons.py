@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports.terminal import Shown
 
@@ -88,7 +89,7 @@ def printed(comparison: Comparison, *, width: int = 200) -> str:
     """The table as a terminal shows it, without the codes of its own bold and italics."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
-    console.print(Shown(comparison))
+    console.print(Shown(Answer.of(comparison)))
     return re.sub(r"\x1b\[\d?(;\d)*m", "", stream.getvalue())
 
 

@@ -109,12 +109,12 @@ class Answer:
         from pandas import DataFrame
 
         tables = {name: DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
-        words = {"effects": (), "sentence": "", "notes": (), "confusion": {}}
-        return cls(comparison, **{**tables, **words, **facts})  # type: ignore[arg-type]
+        words: dict[str, object] = {"effects": (), "sentence": "", "notes": (), "confusion": {}}
+        return cls(comparison, **{**tables, **words, **facts})
 
     @property
     def cells(self) -> dict[str, list[str]]:
-        """The table that is shown first, as heading to cells: as the comparison's, with gains, intervals and verdicts."""
+        """The table that is shown first, the comparison's with gains, intervals and verdicts."""
         return arm_columns(self.comparison.arms, self.effects) if self.effects else self.comparison.cells
 
     @property

@@ -152,7 +152,10 @@ def _agreement(observed: Observed) -> Tensor | None:
 _FLOORS = "Objective of each run. Floors differ with alpha and T: compare shapes, not heights."
 _OBJECTIVE: dict[str, Any] = {"curve": True, "panel": _FLOORS, "log_scale": True}
 _LABELS: dict[str, Any] = {"curve": True, "panel": "Cross-entropy with the labels. It compares across runs."}
-_TEACHER: dict[str, Any] = {"curve": True, "panel": "KL divergence from the teacher, at temperature 1. It compares too."}
+_TEACHER: dict[str, Any] = {
+    "curve": True,
+    "panel": "KL divergence from the teacher, at temperature 1. It compares too.",
+}
 for _metric in (
     Metric("train/loss", "objective", NATS, "down", loss("loss"), **_OBJECTIVE),
     Metric("train/label_loss", "cross-entropy", NATS, "down", loss("label_loss"), **_LABELS),

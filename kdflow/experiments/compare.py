@@ -1,10 +1,11 @@
 """A comparison is shown, and logged as the tables and figures of a run of its own."""
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import DRAWN, Comparison
 from kdflow.common.console import console, say
 from kdflow.experiments.find_teacher import described
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
+from kdflow.reports.report import figures, html
 from kdflow.reports.terminal import Shown
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.readers import Runs
@@ -36,19 +37,24 @@ def log(comparison: Comparison, outbox: Outbox, runs: Runs, *, parent: Run | Non
         "kdflow.data_digest": comparison.data_digest,
         "kdflow.split_digest": comparison.split_digest,
     }
-    drawn = comparison.drawn()
-    accuracies = formats.accuracy_dots if drawn.has_seeds else formats.accuracy_bars
+    answer = Answer.of(comparison)
+    drawn = figures(answer)
     with Run(outbox, "compare", f"compare {comparison.dataset}", parent=parent, tags=tags) as run:
-        run.text(formats.markdown(comparison), "comparison.md")
+        run.text(formats.markdown(answer), "comparison.md")
         run.text(formats.csv_text(comparison), "comparison.csv")
-        run.text(formats.json_text(comparison), "comparison.json")
-        curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(accuracies(drawn))
-        run.file(curves, "loss_curves.png")
-        run.file(bars, "accuracy.png")
-        run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
-    console.print(Shown(comparison))
+        run.text(formats.arms_csv(answer), "arms.csv")
+        run.text(formats.json_text(answer), "comparison.json")
+        run.text(html(answer, drawn), "report.html")
+        for name, figure in drawn.items():
+            run.file(formats.png(figure), f"figures/{name}.png")
+            run.file(formats.svg(figure), f"figures/{name}.svg")
+            run.file(formats.pdf(figure), f"figures/{name}.pdf")
+    console.print(Shown(answer))
     if comparison.has_seeds:
         say(f"Every run: {run.artifacts / 'comparison.csv'}", vital=True)
-    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
-    say(f"Side by side in a browser: {runs.comparison_page(list(drawn.runs['run_id'][:DRAWN]))}", vital=True)
+    say(f"Table and figures: {run.artifacts / 'report.html'}", vital=True)
+    say(
+        f"Side by side in a browser: {runs.comparison_page(list(comparison.drawn().runs['run_id'][:DRAWN]))}",
+        vital=True,
+    )
     return comparison

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS = (*NAMES, "arm", "class", "taken for")
+WORDS = (*NAMES, "arm", "class", "taken for", "label \\ answer")
 """Headings of the columns that hold words."""
 THUMBNAIL = 96
 

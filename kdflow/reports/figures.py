@@ -19,7 +19,7 @@ DECADES, NATS = 1.5, 1.0  # from the median of an epoch, within which no value i
 
 
 @as_it_comes()
-def loss_curves(comparison: Comparison) -> "Figure":
+def loss_curves(comparison: Comparison, *, titled: bool = True) -> "Figure":
     """Draws the training and validation losses of all runs over the epochs, or where there are arms, their means.
 
     The objective of a run holds the entropy of the teacher's predictions, weighed by 1 - alpha and scaled by the square
@@ -27,6 +27,7 @@ def loss_curves(comparison: Comparison) -> "Figure":
 
     Args:
         comparison: The runs. Metrics missing from a history are not drawn.
+        titled: Whether it says above what it is, for where nothing else does.
 
     Returns:
         A line of panels for each title that metrics declare (see `kdflow.evaluation.metrics.Metric.panel`), training
@@ -35,8 +36,10 @@ def loss_curves(comparison: Comparison) -> "Figure":
     """
     lines = _panels()
     means = ": mean over seeds, in a band from lowest to highest" * comparison.has_seeds
-    lines = {note: shown for note, shown in lines.items() if _are_known(shown, comparison)} or dict([*lines.items()][:1])
-    figure = blank(3.8 * len(lines), title=f"Loss on {drawable(comparison.dataset)}{means}")
+    lines = {note: shown for note, shown in lines.items() if _are_known(shown, comparison)} or dict(
+        [*lines.items()][:1]
+    )
+    figure = blank(3.8 * len(lines), title=f"Loss on {drawable(comparison.dataset)}{means}" if titled else "")
     arms = list(zip(comparison.rows_by_arm, styles(comparison.rows_by_arm), strict=True))
     epochs = max((len(values) for row in comparison.rows for values in row.history.values()), default=1)
     headings = {"train": "training", "val": validation_heading(comparison.validation)}

@@ -42,7 +42,12 @@ def forest(answer: Answer) -> "Figure":
         _draw(panel, effect, looks[effect.arm], place, (low, high))
         told = " ".join((f"{100 * effect.mean:+.2f}", f"({interval_words(effect.interval)})" * bool(effect.interval)))
         panel.text(1.02, place - 0.04, told, transform=panel.get_yaxis_transform(), va="bottom", fontsize=SMALL)
-        words = {"transform": panel.get_yaxis_transform(), "va": "top", "fontsize": SMALL, "color": "0.35"}
+        words: dict[str, Any] = {
+            "transform": panel.get_yaxis_transform(),
+            "va": "top",
+            "fontsize": SMALL,
+            "color": "0.35",
+        }
         panel.text(1.02, place + 0.02, verdict_cell(effect), **words)
     panel.set_xlim(low, high)
     panel.set_ylim(len(effects) - 0.4, -0.6)
@@ -66,10 +71,8 @@ def baseline_name(answer: Answer) -> str:
 
 def _draw(panel: "Axes", effect: Effect, style: dict[str, Any], place: int, ends: tuple[float, float]) -> None:
     colour = style["color"]
-    for interval, look in (
-        (effect.interval, {"linewidth": 7, "alpha": 0.35}),
-        (effect.block_interval, {"linewidth": 1.6}),
-    ):
+    looks: tuple[dict[str, Any], ...] = ({"linewidth": 7, "alpha": 0.35}, {"linewidth": 1.6})
+    for interval, look in zip((effect.interval, effect.block_interval), looks, strict=True):
         if interval is not None:
             low, high = (min(max(100 * end, ends[0]), ends[1]) for end in interval)
             panel.plot([low, high], [place, place], color=colour, solid_capstyle="butt", **look)

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 LIGHT, DARK = "#ffffff", "#15181d"
 """The paper of pages."""
 INK, PAPER = "#000000", "#ffffff"
-CONTRAST = 3.2
-"""Of lines and dots against the paper; WCAG asks for 3."""
-_COLOUR, _FAMILY, _DECIMALS = re.compile(r"#[0-9a-f]{6}\b"), re.compile(r"font-family: [^;]+; ?"), re.compile(r"-?\d+\.\d{3,}")
+CONTRAST = {LIGHT: 3.2, DARK: 5.0}
+"""Of lines and dots against the paper; WCAG asks for 3, and translucent dots fade more on black."""
+_COLOUR, _FAMILY, _DECIMALS = (
+    re.compile(r"#[0-9a-f]{6}\b"),
+    re.compile(r"font-family: [^;]+; ?"),
+    re.compile(r"-?\d+\.\d{3,}"),
+)
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 
 
@@ -74,7 +78,7 @@ def seen_on(colour: str, paper: str) -> str:
     parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
     for step in range(21):
         mixed = "#" + "".join(f"{round(part + (end - part) * step / 20):02x}" for part in parts)
-        if contrast(mixed, paper) >= CONTRAST:
+        if contrast(mixed, paper) >= CONTRAST[paper]:
             return mixed
     return mixed
 

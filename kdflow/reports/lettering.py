@@ -52,9 +52,7 @@ def _model(row: Row) -> str:
     return row.model if len(row.model) <= 24 else f"{row.model[:23]}\u2026"
 
 
-def _distinct(
-    rows: Sequence[Row], details: Iterable[Callable[[Row], str]], write: Callable[[str], str]
-) -> list[str]:
+def _distinct(rows: Sequence[Row], details: Iterable[Callable[[Row], str]], write: Callable[[str], str]) -> list[str]:
     labels = [write(row.label) for row in rows]
     for detail in details:
         pairs = [(label, write(detail(row))) for label, row in zip(labels, rows, strict=True)]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import DRAWN
@@ -57,7 +57,7 @@ def fidelity_dots(answer: Answer) -> "Figure | None":
 
 @as_it_comes()
 def reliability_diagrams(answer: Answer) -> "Figure | None":
-    """Draws accuracy against confidence for each arm, before and after temperature scaling; None where there is none."""
+    """Draws accuracy against confidence of each arm, before and after temperature scaling; None without bins."""
     bins = answer.reliability
     looks = styles(answer.comparison.rows_by_arm)
     arms = list(dict.fromkeys(bins["arm"]))[:DIAGRAMS]
@@ -125,7 +125,9 @@ def _diagram(panel: "Axes", bins: Any, style: dict[str, Any]) -> None:
     for is_scaled, look in looks:
         part = bins[(bins["scaled"] == is_scaled) & (bins["weight"] > 0)]
         panel.plot(part["confidence"], part["accuracy"], marker="o", markersize=3.2, linewidth=1.2, **look)
-    panel.plot([], [], "o-", color="0.2", markersize=3.2, linewidth=1.2, label="after temperature scaling (colour of the arm)")
+    panel.plot(
+        [], [], "o-", color="0.2", markersize=3.2, linewidth=1.2, label="after temperature scaling (colour of the arm)"
+    )
     panel.set_title(wrapped(style["label"], 22), fontsize=8.5)
     panel.set_xlim(0, 1)
     panel.set_ylim(0, 1)
@@ -162,5 +164,5 @@ def _short(value: float, _: object = None) -> str:
     return f"{value:g}"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[Any]:
     return isinstance(value, Real) and math.isfinite(value)

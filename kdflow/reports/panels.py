@@ -1,4 +1,4 @@
-"""Panels of curves over epochs: a line for each arm, the mean over its seeds, in a band from the lowest to the highest."""
+"""Panels of curves over epochs: for each arm the mean over its seeds, in a band from the lowest to the highest."""
 
 import math
 from collections.abc import Sequence
@@ -91,8 +91,10 @@ def limit(
         beyond = [name for name, values in runs if not all(low <= value <= high for value in values)]
         if beyond:
             told = "; ".join(beyond[:2]) + (f" and {len(beyond) - 2} more" if len(beyond) > 2 else "")
-            look = {"ha": "right", "va": at, "fontsize": 7.5, "color": "0.35", "zorder": 5}
-            panel.text(0.99, 0.98 if at == "top" else 0.02, f"beyond this axis: {told}", transform=panel.transAxes, **look)
+            look: dict[str, Any] = {"ha": "right", "va": at, "fontsize": 7.5, "color": "0.35", "zorder": 5}
+            panel.text(
+                0.99, 0.98 if at == "top" else 0.02, f"beyond this axis: {told}", transform=panel.transAxes, **look
+            )
 
 
 def named_runs(rows: Sequence[Row], label: str, curves: Curves) -> list[tuple[str, Sequence[float]]]:

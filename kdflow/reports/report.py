@@ -48,7 +48,7 @@ def figures(answer: Answer) -> "dict[str, Figure]":
         "gains": forest(answer) if answer.effects else None,
         "test_accuracy": accuracy_dots(comparison, ("test",)) if comparison.rows else None,
         "accuracy_curves": accuracy_curves(comparison) if ACCURACY in metrics else None,
-        "loss_curves": loss_curves(comparison) if metrics else None,
+        "loss_curves": loss_curves(comparison, titled=False) if metrics else None,
         "fidelity": fidelity_dots(answer),
         "reliability": reliability_diagrams(answer),
         "cost": accuracy_against_cost(answer),
@@ -70,14 +70,18 @@ def html(answer: Answer, drawn: "dict[str, Figure] | None" = None) -> str:
         name: Markup(inlined(figure, name=name.replace("_", "-"), title=TITLES[name])) for name, figure in drawn.items()
     }
     text = "".join(elements.values())
-    return _templates().get_template("report.html.j2").render(
-        title=f"Accuracy on {answer.comparison.dataset}",
-        sentence=answer.sentence,
-        is_long=len(answer.sentence) > LONG,
-        sections=sections(answer, elements),
-        policy=POLICY,
-        light={"paper": LIGHT, "palette": palette(text, paper=LIGHT)},
-        dark={"paper": DARK, "palette": palette(text, paper=DARK)},
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            title=f"Accuracy on {answer.comparison.dataset}",
+            sentence=answer.sentence,
+            is_long=len(answer.sentence) > LONG,
+            sections=sections(answer, elements),
+            policy=POLICY,
+            light={"paper": LIGHT, "palette": palette(text, paper=LIGHT)},
+            dark={"paper": DARK, "palette": palette(text, paper=DARK)},
+        )
     )
 
 

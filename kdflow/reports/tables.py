@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 Columns = dict[str, list[str]]
 """Heading to cells, one cell a line; empty where nothing is known."""
 
-PLAIN: Callable[[float], str] = "{:.3f}".format
-FIDELITY = {
+Write = Callable[[float], str]
+PLAIN: Write = "{:.3f}".format
+FIDELITY: dict[str, tuple[str, Write]] = {
     "teacher_agreement": ("agreement", percent),
     "teacher_kl": ("KL divergence", PLAIN),
     "accuracy_where_teacher_right": ("where it is right", percent),
     "accuracy_where_teacher_wrong": ("where it is wrong", percent),
     "errors_shared": ("errors shared", percent),
 }
-CALIBRATION = {
+CALIBRATION: dict[str, tuple[str, Write]] = {
     "nll": ("NLL", PLAIN),
     "brier": ("Brier", PLAIN),
     "ece_width": ("ECE", PLAIN),
     "ece_mass": ("ECE, equal mass", PLAIN),
-    "temperature": ("temperature", PLAIN),
-    "nll_scaled": ("NLL scaled", PLAIN),
-    "brier_scaled": ("Brier scaled", PLAIN),
-    "ece_width_scaled": ("ECE scaled", PLAIN),
-    "ece_mass_scaled": ("ECE, equal mass, scaled", PLAIN),
+}
+COST: dict[str, tuple[str, Write]] = {
+    "forward_flops": ("MFLOPs", lambda value: f"{value / 1e6:,.1f}"),
+    "bytes": ("kB", lambda value: f"{value / 1e3:,.0f}"),
+    "latency_ms": ("ms an image", "{:.3g}".format),
+    "latency_to_teacher": ("times the teacher", "{:.2f}".format),
+    "batch_images_per_second": ("images a second", "{:,.0f}".format),
+    "throughput_to_teacher": ("times that of the teacher", "{:.2f}".format),
 }
 MOST_CLASSES, MOST_PAIRS = 30, 20
 
@@ -56,36 +60,36 @@ def fidelity(answer: Answer) -> Columns:
 
 
 def calibration(answer: Answer) -> Columns:
-    """Returns how far confidences can be believed, before and after temperature scaling; a line an arm."""
+    """Returns how far confidences can be believed; a line an arm."""
     found = _measured(answer, CALIBRATION)
     lows, highs = (_arm_measure(answer, f"{name}_mean") for name in ("ece_low", "ece_high"))
-    if found and any(low is not None for low in lows):
-        ends = [
-            NOTHING if low is None or high is None else f"{PLAIN(low)} to {PLAIN(high)}"
-            for low, high in zip(lows, highs, strict=True)
-        ]
-        place = list(found).index("ECE") + 1 if "ECE" in found else len(found)
-        items = list(found.items())
-        found = dict([*items[:place], ("interval of ECE", ends), *items[place:]])
-    return found
+    if "ECE" not in found or not any(low is not None for low in lows):
+        return found
+    ends = [
+        NOTHING if low is None or high is None else f"{PLAIN(low)} to {PLAIN(high)}"
+        for low, high in zip(lows, highs, strict=True)
+    ]
+    place = list(found).index("ECE") + 1
+    items = list(found.items())
+    return dict([*items[:place], ("interval of ECE", ends), *items[place:]])
+
+
+def scaled_calibration(answer: Answer) -> Columns:
+    """Returns the same after temperature scaling, with the temperature."""
+    scaled = {f"{name}_scaled": how for name, how in CALIBRATION.items()}
+    return _measured(answer, {"temperature": ("temperature", PLAIN), **scaled})
 
 
 def cost(answer: Answer) -> Columns:
-    """Returns what models cost; a line an arm, as far as anything but the number of parameters is known."""
-    writers: dict[str, tuple[str, Callable[[float], str]]] = {
-        "forward_flops": ("MFLOPs", lambda value: f"{value / 1e6:,.1f}"),
-        "bytes": ("kB", lambda value: f"{value / 1e3:,.0f}"),
-        "latency_ms": ("ms an image", "{:.3g}".format),
-        "latency_to_teacher": ("times the teacher's", "{:.2f}".format),
-        "batch_images_per_second": ("images a second", "{:,.0f}".format),
-        "throughput_to_teacher": ("times the teacher's throughput", "{:.2f}".format),
-    }
+    """Returns what models cost, means over seeds; a line an arm, if anything is known but the number of parameters."""
     arms = answer.comparison.arms
-    found = _measured(answer, writers)
+    found = _measured(answer, COST, has_spread=False)
     if not found:
         return {}
     parameters = {"parameters": [f"{count:,}" for count in arms["parameters"]]}
-    return {"arm": found.pop("arm"), "test": [percent(mean) for mean in arms["test_accuracy_mean"]]} | parameters | found
+    return (
+        {"arm": found.pop("arm"), "test": [percent(mean) for mean in arms["test_accuracy_mean"]]} | parameters | found
+    )
 
 
 def learning(answer: Answer) -> Columns:
@@ -119,7 +123,9 @@ def class_gains(answer: Answer) -> tuple[Columns, dict[str, list[float | None]],
         ranked = sorted(classes, key=lambda name: -(gains.get((first, name)) or 0))
         classes = [*ranked[: MOST_CLASSES // 2], *ranked[-MOST_CLASSES // 2 :]]
     numbers = {names[arm]: [gains.get((arm, name)) for name in classes] for arm in arms}
-    cells = {name: [NOTHING if gain is None else f"{100 * gain:+z.1f}" for gain in found] for name, found in numbers.items()}
+    cells = {
+        name: [NOTHING if gain is None else f"{100 * gain:+z.1f}" for gain in found] for name, found in numbers.items()
+    }
     return {"class": list(map(str, classes)), **cells}, numbers, left_out
 
 
@@ -153,14 +159,14 @@ def best(answer: Answer) -> int | None:
 
 
 def _measured(
-    answer: Answer, measures: Mapping[str, tuple[str, Callable[[float], str]]], *, only: str = ""
+    answer: Answer, measures: Mapping[str, tuple[str, Write]], *, only: str = "", has_spread: bool = True
 ) -> Columns:
     arms = answer.comparison.arms
     shown = [line for line, role in enumerate(arms["role"]) if role == only or not only]
     found = {}
     for name, (heading, write) in measures.items():
         means, spreads = _arm_measure(answer, f"{name}_mean"), _arm_measure(answer, f"{name}_std")
-        cells = _with_spread(means, spreads, write)
+        cells = _with_spread(means, spreads if has_spread else [None] * len(means), write)
         found[heading] = [cells[line] for line in shown]
     found = {heading: cells for heading, cells in found.items() if set(cells) - {NOTHING}}
     names = arm_names(answer.comparison)
@@ -173,9 +179,9 @@ def _arm_measure(answer: Answer, name: str) -> list[float | None]:
     return [_number(known.get(arm)) for arm in range(len(answer.comparison.arms))]
 
 
-def _with_spread(means: Iterable[float | None], spreads: Iterable[float | None], write: Callable[[float], str]) -> list[str]:
+def _with_spread(means: Iterable[float | None], spreads: Iterable[float | None], write: Write) -> list[str]:
     return [
-        NOTHING if mean is None else write(mean) + ("" if _number(spread) is None else f" ({write(spread)})")
+        NOTHING if mean is None else write(mean) + ("" if spread is None else f" ({write(spread)})")
         for mean, spread in zip(means, spreads, strict=True)
     ]
 

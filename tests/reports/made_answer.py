@@ -104,7 +104,7 @@ def _effect(arm: int, baseline: int, differences: list[float]) -> Effect:
     half = float(stats.t.ppf(0.975, n - 1)) * deviation / n**0.5
     low, high = mean - 1.2 * half, mean + 1.2 * half
     verdict = GAIN if low > 0 else LOSS if high < 0 else UNDECIDED
-    if -MARGIN < low and high < MARGIN:
+    if low > -MARGIN and high < MARGIN:
         verdict = EQUIVALENT
     common["seeds_needed"] = 9 if verdict == UNDECIDED else None
     return Effect(**common, deviation=deviation, interval=(low, high), block_interval=(mean - half, mean + half),

@@ -7,10 +7,10 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
+from kdflow.reports.html_page import page
 
 from kdflow.analysis.comparison import Comparison
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
 from tests.comparisons import FACTS, GRID, HISTORY, MIXED, legend, png, printed, seeded, with_rows
 from tests.reports.test_escaping import for_names, parsed, texts
 from tests.reports.test_html_page import OURS, Read

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from kdflow.reports.html_page import page
+
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
 from tests.comparisons import EMPTY, LABELS_ONLY, MIXED, STUDY, TEACHER, png, printed, with_rows
 
 

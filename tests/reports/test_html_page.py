@@ -6,9 +6,10 @@ How it looks is not covered; that a browser obeys the page's own policy neither.
 import base64
 from html.parser import HTMLParser
 
+from kdflow.reports.html_page import page
+
 from kdflow.common.text import plain
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
 from tests.comparisons import EMPTY, STUDY
 from tests.reports.test_escaping import for_names, named
 
