@@ -42,13 +42,8 @@ def forest(answer: Answer) -> "Figure":
         _draw(panel, effect, looks[effect.arm], place, (low, high))
         told = " ".join((f"{100 * effect.mean:+.2f}", f"({interval_words(effect.interval)})" * bool(effect.interval)))
         panel.text(1.02, place - 0.04, told, transform=panel.get_yaxis_transform(), va="bottom", fontsize=SMALL)
-        words: dict[str, Any] = {
-            "transform": panel.get_yaxis_transform(),
-            "va": "top",
-            "fontsize": SMALL,
-            "color": "0.35",
-        }
-        panel.text(1.02, place + 0.02, verdict_cell(effect), **words)
+        look: dict[str, Any] = {"va": "top", "fontsize": SMALL, "color": "0.35"}
+        panel.text(1.02, place + 0.02, verdict_cell(effect), transform=panel.get_yaxis_transform(), **look)
     panel.set_xlim(low, high)
     panel.set_ylim(len(effects) - 0.4, -0.6)
     label_lines(panel, [looks[effect.arm] for effect in effects])

@@ -123,10 +123,14 @@ def test_the_compare_run_keeps_tables_and_figures(study, client):
         "comparison.md",
         "comparison.csv",
         "comparison.json",
-        "comparison.html",
-        "loss_curves.png",
-        "accuracy.png",
+        "arms.csv",
+        "report.html",
+        "figures",
     }
+    drawn = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
+    assert {
+        f"figures/{name}.{kind}" for name in ("test_accuracy", "loss_curves") for kind in ("png", "svg", "pdf")
+    } <= drawn
 
 
 def test_the_comparison_page_names_every_run(study):
