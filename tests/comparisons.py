@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports.terminal import Shown
 
@@ -84,11 +85,11 @@ def with_rows(comparison: Comparison, rows: Iterable[Row], **facts: Any) -> Comp
     return replace(comparison, runs=other.runs, curves=other.curves, **facts)
 
 
-def printed(comparison: Comparison, *, width: int = 200) -> str:
-    """The table as a terminal shows it, without the codes of its own bold and italics."""
+def printed(shown: Comparison | Answer, *, width: int = 200) -> str:
+    """The answer, or that of a comparison alone, as a terminal shows it, without codes of bold and italics."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
-    console.print(Shown(comparison))
+    console.print(Shown(shown if isinstance(shown, Answer) else Answer.of(shown)))
     return re.sub(r"\x1b\[\d?(;\d)*m", "", stream.getvalue())
 
 

@@ -26,8 +26,9 @@ from kdflow.config import (
     options,
 )
 from tests.comparisons import STUDY, TEACHER, with_rows
+from tests.reports.reading import Read
 from tests.reports.test_escaping import for_names, named
-from tests.reports.test_html_page import OURS, Read
+from tests.reports.test_report import OURS
 
 CONFIGS: dict[str, Any] = {
     "teacher": TeacherConfig(),

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from kdflow.analysis.cells import arm_columns, arm_notes, notes
 from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.effects import Effect
 
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from pandas import DataFrame
+
+
+TABLES = {
+    "measures": ("run_id",),
+    "arm_measures": ("arm",),
+    "reliability": ("arm", "scaled", "confidence", "accuracy", "weight"),
+    "class_accuracy": ("arm", "class", "accuracy", "gain"),
+    "learning": ("arm", "accuracy", "epochs_mean", "epochs_std", "reached", "runs"),
+}
+"""Columns that each table of an answer has at the least."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +97,30 @@ class Answer:
     partings: tuple[Parting, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     margin: float = 0.005
+
+    @classmethod
+    def of(cls, comparison: Comparison, **facts: object) -> Self:
+        """An answer that holds the runs alone, and what else is given; all other tables are empty.
+
+        Args:
+            comparison: The runs.
+            facts: Other attributes.
+        """
+        from pandas import DataFrame
+
+        tables = {name: DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
+        words: dict[str, object] = {"effects": (), "sentence": "", "notes": (), "confusion": {}}
+        return cls(comparison, **{**tables, **words, **facts})
+
+    @property
+    def cells(self) -> dict[str, list[str]]:
+        """The table that is shown first, the comparison's with gains, intervals and verdicts."""
+        return arm_columns(self.comparison.arms, self.effects) if self.effects else self.comparison.cells
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the numbers of that table are, and what they rest on."""
+        if not self.effects:
+            return (*self.comparison.notes, *self.notes)
+        about_runs = notes(self.comparison.runs, self.comparison.validation)
+        return (*arm_notes(self.comparison.arms, self.effects), *about_runs, *self.notes)

@@ -1,14 +1,16 @@
 """The tables of a comparison as columns of short texts, the same in the terminal, in Markdown and in HTML."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from kdflow.analysis.effects import UNDECIDED, Effect
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 NOTHING = "-"  # a cell that does not apply, such as the alpha of the teacher
 BASELINE = "minus alpha = 1"
-NAMES = ("run", "model", "distiller", "settings")  # columns of words; all others hold numbers
+NAMES = ("run", "model", "distiller", "settings", "verdict")  # columns of words; all others hold numbers
 
 
 def columns(runs: "DataFrame") -> dict[str, list[str]]:
@@ -22,15 +24,17 @@ def columns(runs: "DataFrame") -> dict[str, list[str]]:
     return _columns(runs, measured, {"seed": seeds} if len(set(seeds)) > 1 else {})
 
 
-def arm_columns(arms: "DataFrame") -> dict[str, list[str]]:
+def arm_columns(arms: "DataFrame", effects: Sequence[Effect] = ()) -> dict[str, list[str]]:
     """Returns the same with one cell an arm: mean and deviation over its seeds, such as "73.56 (0.35)".
 
     Args:
         arms: See `kdflow.analysis.arms.arms`.
+        effects: Of these arms. Where there are any, gain, interval and verdict stand for the bare difference.
     """
+    difference = {BASELINE: _measured(arms, "difference", _signed)}
     measured = {
         **_metrics(arms),
-        BASELINE: _measured(arms, "difference", _signed),
+        **(effect_columns(len(arms), effects) if effects else difference),
         "gap": _measured(arms, "gap", _signed),
     }
     counts = {"seeds": list(map(str, arms["seeds"]))}
@@ -39,14 +43,47 @@ def arm_columns(arms: "DataFrame") -> dict[str, list[str]]:
     return _columns(arms, measured, counts)
 
 
-def arm_notes(arms: "DataFrame") -> list[str]:
+def effect_columns(arms: int, effects: Sequence[Effect]) -> dict[str, list[str]]:
+    """Returns gain, interval and verdict of each arm, in percentage points.
+
+    Args:
+        arms: How many there are.
+        effects: Of some of them.
+    """
+    by_arm = {effect.arm: effect for effect in effects}
+    found = [by_arm.get(arm) for arm in range(arms)]
+    return {
+        "gain": [_signed(effect.mean) if effect else NOTHING for effect in found],
+        "interval": [interval_words(effect.interval) if effect else NOTHING for effect in found],
+        "verdict": [verdict_cell(effect) if effect else NOTHING for effect in found],
+    }
+
+
+def interval_words(interval: tuple[float, float] | None) -> str:
+    """Returns an interval of fractions in percentage points, such as "+1.20 to +2.60"; no bound loses its sign."""
+    return NOTHING if interval is None else " to ".join(map(_bound, interval))
+
+
+def verdict_cell(effect: Effect) -> str:
+    """Returns the verdict in few words."""
+    needed = effect.seeds_needed if effect.verdict == UNDECIDED else None
+    return effect.verdict + (f" (about {needed} seeds would decide)" if needed else "")
+
+
+def arm_notes(arms: "DataFrame", effects: Sequence[Effect] = ()) -> list[str]:
     """Returns what the numbers of arms are.
 
     Args:
         arms: See `kdflow.analysis.arms.arms`.
+        effects: As shown in the same table.
     """
-    sentences = ["Means over seeds, the standard deviation in brackets."]
-    if arms["pairs"].any():
+    has_seeds = bool((arms["seeds"] > 1).any())
+    sentences = ["Means over seeds, the standard deviation in brackets."] if has_seeds else []
+    if effects:
+        alphas = {arms["alpha"].iloc[effect.baseline] for effect in effects}
+        other = "alpha = 1" if alphas == {1.0} else "the arm that it is compared with"
+        sentences.append(f'"gain" is the difference in test accuracy to {other}, seed by seed, in percentage points.')
+    elif arms["pairs"].any():
         difference = "the difference in test accuracy to the alpha = 1 student of the same seed"
         sentences.append(f'"{BASELINE}" is {difference}, in percentage points.')
     if _are_unequal(arms):
@@ -102,7 +139,8 @@ def _columns(lines: "DataFrame", measured: dict[str, list[str]], counts: dict[st
         **counts,
         "settings": [settings or NOTHING for settings in lines["settings"]],
     }
-    idle = {name for name in ("alpha", "T", BASELINE, "gap", "settings") if set(every.get(name, [])) <= {NOTHING}}
+    may_be_idle = ("alpha", "T", BASELINE, "gain", "interval", "verdict", "gap", "settings")
+    idle = {name for name in may_be_idle if set(every.get(name, [])) <= {NOTHING}}
     if len(set(every["distiller"]) - {NOTHING}) < 2:
         idle.add("distiller")
     return {heading: cells for heading, cells in every.items() if heading not in idle}
@@ -132,6 +170,13 @@ def _measured(lines: "DataFrame", name: str, write: Callable[[float], str]) -> l
 def _signed(fraction: float) -> str:
     """A fraction as a number of percentage points, never as a negative zero."""
     return f"{100 * fraction:+z.2f}"
+
+
+def _bound(fraction: float) -> str:
+    """A bound of an interval with as many digits as it takes to tell on which side of zero it lies."""
+    points = 100 * fraction
+    digits = next((digits for digits in range(2, 7) if round(points, digits)), 2)
+    return f"{points:+z.{digits}f}"
 
 
 def _are_unequal(arms: "DataFrame") -> bool:

@@ -152,6 +152,10 @@ def _agreement(observed: Observed) -> Tensor | None:
 _FLOORS = "Objective of each run. Floors differ with alpha and T: compare shapes, not heights."
 _OBJECTIVE: dict[str, Any] = {"curve": True, "panel": _FLOORS, "log_scale": True}
 _LABELS: dict[str, Any] = {"curve": True, "panel": "Cross-entropy with the labels. It compares across runs."}
+_TEACHER: dict[str, Any] = {
+    "curve": True,
+    "panel": "KL divergence from the teacher, at temperature 1. It compares too.",
+}
 for _metric in (
     Metric("train/loss", "objective", NATS, "down", loss("loss"), **_OBJECTIVE),
     Metric("train/label_loss", "cross-entropy", NATS, "down", loss("label_loss"), **_LABELS),
@@ -160,7 +164,7 @@ for _metric in (
     Metric("val/loss", "objective", NATS, "down", loss("loss"), **_OBJECTIVE),
     Metric("val/label_loss", "cross-entropy", NATS, "down", loss("label_loss"), **_LABELS),
     Metric("val/accuracy", "accuracy", FRACTION, "up", correct, curve=True),
-    Metric("val/teacher_kl", "divergence from the teacher", NATS, "down", _teacher_kl, curve=True),
+    Metric("val/teacher_kl", "divergence from the teacher", NATS, "down", _teacher_kl, **_TEACHER),
     Metric("val/teacher_agreement", "agreement with the teacher", FRACTION, "up", _agreement, curve=True),
     Metric("learning_rate", "learning rate of the last step"),
     Metric("speed/epoch_seconds", "seconds of training in an epoch", "s", "down"),

@@ -17,6 +17,7 @@ from kdflow.config import (
     texts,
 )
 from kdflow.experiments import compare, descriptions, grid, reuse
+from kdflow.experiments.answering import answered
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.lifetime import begun
 from kdflow.experiments.results import Trained
@@ -152,8 +153,9 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     if not config.keeping.offline:
         make_ready(otherwise=KEPT_HERE, named=around.run)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
+    answer = answered(comparison, runs, config.answer, baseline=config.baseline)
     with begun("compare", config.keeping, {}, around) as outbox, compare.run_of(comparison, outbox, runs) as run:
-        return compare.log(comparison, run, runs)
+        return compare.log(answer, run, runs)
 
 
 def plan_run(config: TeacherConfig | StudentConfig, session: Session[Any], taught_by: str = "") -> Plan:

@@ -6,12 +6,13 @@ Of the students of the same teachers there is one compare run, which the next co
 import re
 from collections.abc import Mapping
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import DRAWN, Comparison
 from kdflow.common.console import console, say
 from kdflow.experiments import descriptions
 from kdflow.experiments.find_teacher import described
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
+from kdflow.reports.files import PAGE, files_of
 from kdflow.reports.lettering import arm_labels, run_labels
 from kdflow.reports.terminal import Shown
 from kdflow.tracking.delivery import COMPARES
@@ -61,42 +62,36 @@ def run_of(comparison: Comparison, outbox: Outbox, runs: Runs) -> Run:
     return Run(outbox, "compare", f"compare {comparison.dataset}", tags=tags | {COMPARES: compared})
 
 
-def log(comparison: Comparison, run: Run, runs: Runs, *, sentence: str = "") -> Comparison:
-    """Logs tables, figures, headline numbers and a description, and prints the table.
+def log(answer: Answer, run: Run, runs: Runs) -> Comparison:
+    """Logs the report, headline numbers and a description, and prints the table.
 
     Args:
-        comparison: To log.
+        answer: To log.
         run: Of the study, or of the comparison itself.
-        runs: Where the comparison was found.
-        sentence: The answer in one sentence, which the description begins with; empty without one.
+        runs: Where its runs were found.
     """
-    drawn = comparison.drawn()
-    accuracies = formats.accuracy_dots if drawn.has_seeds else formats.accuracy_bars
-    run.text(formats.markdown(comparison), "comparison.md")
-    run.text(formats.csv_text(comparison), "comparison.csv")
-    run.text(formats.json_text(comparison), "comparison.json")
-    curves, bars = formats.png(formats.loss_curves(drawn)), formats.png(accuracies(drawn))
-    run.file(curves, "loss_curves.png")
-    run.file(bars, "accuracy.png")
-    run.text(page(comparison, {"Loss curves": curves, "Final accuracies": bars}), "comparison.html")
-    describe_study(
-        run, sentence=sentence, table=formats.markdown(comparison, single=False), measures=headlines(comparison)
-    )
-    console.print(Shown(comparison))
+    comparison = answer.comparison
+    for name, content in files_of(answer).items():
+        run.file(content, name)
+    describe_study(run, told=formats.markdown(answer, whole=False), measures=headlines(comparison))
+    console.print(Shown(answer))
     if comparison.has_seeds:
         say(f"Every run: {run.artifacts / 'comparison.csv'}", vital=True)
-    say(f"Table and figures: {run.artifacts / 'comparison.html'}", vital=True)
-    say(f"Side by side in a browser: {runs.comparison_page(list(drawn.runs['run_id'][:DRAWN]))}", vital=True)
+    say(f"The report, with figures: {run.artifacts / PAGE}", vital=True)
+    say(f"Side by side in a browser: {_side_by_side(comparison, runs)}", vital=True)
     return comparison
 
 
-def describe_study(run: Run, *, sentence: str, table: str, measures: Mapping[str, Mapping[str, float]]) -> None:
+def _side_by_side(comparison: Comparison, runs: Runs) -> str:
+    return runs.comparison_page(list(comparison.drawn().runs["run_id"][:DRAWN]))
+
+
+def describe_study(run: Run, *, told: str, measures: Mapping[str, Mapping[str, float]]) -> None:
     """Gives the page of a study, or of a comparison, its headline numbers as metrics, and a description.
 
     Args:
         run: Of it.
-        sentence: The answer in one sentence, as plain text; empty without one.
-        table: In Markdown.
+        told: The answer and its table, in Markdown.
         measures: By name of what was measured, such as "mean", its value for each arm, by the arm's name.
     """
     measured = {
@@ -105,7 +100,7 @@ def describe_study(run: Run, *, sentence: str, table: str, measures: Mapping[str
         for arm, value in values.items()
     }
     run.metrics(measured, anew=True)
-    run.describe(descriptions.of_answer(sentence, table))
+    run.describe(descriptions.of_answer(told))
 
 
 def headlines(comparison: Comparison) -> dict[str, dict[str, float]]:

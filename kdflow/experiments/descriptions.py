@@ -80,16 +80,14 @@ def of_study(config: StudyConfig, data: Dataset) -> dict[str, str]:
     return {EXPERIMENT: OF_EXPERIMENT, RUN: f"{said}{UNFINISHED}"}
 
 
-def of_answer(sentence: str, table: str) -> dict[str, str]:
+def of_answer(told: str) -> dict[str, str]:
     """What is said of a study, or of a comparison, once it is there.
 
     Args:
-        sentence: The answer in one sentence, as plain text; empty without one.
-        table: In Markdown.
+        told: The answer and its table, in Markdown.
     """
-    more = "Figures, and the tables with every run, are among the artifacts; the metrics are fractions."
-    answer = [f"**{markdown_escaped(sentence)}**"] if sentence else []
-    return {RUN: "\n\n".join([*answer, table.strip(), more])}
+    more = "The report, its figures and the tables with every run are among the artifacts; the metrics are fractions."
+    return {RUN: f"{told.strip()}\n\n{more}"}
 
 
 def of_end(said: str, why: str, go_on: str) -> str:

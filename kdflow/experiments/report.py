@@ -11,9 +11,8 @@ from kdflow.config import ReportConfig
 from kdflow.experiments import compare
 from kdflow.experiments.answering import answered
 from kdflow.experiments.session import readable
-from kdflow.reports import drawing, formats
-
-PAGE = "report.html"
+from kdflow.reports import drawing
+from kdflow.reports.files import PAGE, files_of
 
 
 def run_report(config: ReportConfig) -> Answer:
@@ -32,7 +31,7 @@ def run_report(config: ReportConfig) -> Answer:
     comparison = selection.find(config, runs)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
     answer = answered(comparison, runs, config.answer, baseline=config.baseline)
-    for name, content in formats.every_file(answer).items():
+    for name, content in files_of(answer).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, content)

@@ -45,8 +45,30 @@ def as_it_comes() -> Iterator[None]:
 @as_it_comes()
 def png(figure: "Figure") -> bytes:
     """A figure as PNG."""
+    return _saved(figure, "png")
+
+
+@as_it_comes()
+def svg(figure: "Figure") -> bytes:
+    """A figure as SVG whose text is text; the same bytes for the same figure."""
+    import matplotlib
+
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "kdflow"})
+    return _saved(figure, "svg", Date=None, Creator=None)
+
+
+@as_it_comes()
+def pdf(figure: "Figure") -> bytes:
+    """A figure as PDF with the letters it needs, as outlines that print well; the same bytes for the same figure."""
+    import matplotlib
+
+    matplotlib.rcParams["pdf.fonttype"] = 42  # type 3 fonts are refused by some publishers
+    return _saved(figure, "pdf", CreationDate=None, Creator=None)
+
+
+def _saved(figure: "Figure", kind: str, **metadata: None) -> bytes:
     stream = BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format=kind, metadata=metadata or None)
     return stream.getvalue()
 
 

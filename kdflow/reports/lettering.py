@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
-from kdflow.analysis.comparison import Row
+from kdflow.analysis.comparison import Comparison, Row
 from kdflow.common.text import plain
 from kdflow.reports.drawing import as_it_comes
 
@@ -27,22 +27,35 @@ def wrapped(text: str, width: int) -> str:
 
 def run_labels(rows: Sequence[Row]) -> list[str]:
     """Returns a drawable label for every run; model, seed and run id are added only where labels would coincide."""
-    return _distinct(rows, (_model, lambda row: f"seed {row.seed}", lambda row: drawable(row.run_id[:8])))
+    return _distinct(rows, (_model, lambda row: f"seed {row.seed}", lambda row: row.run_id[:8]), drawable)
 
 
-def arm_labels(rows: Sequence[Row]) -> list[str]:
-    """Returns the same for arms, of each one run: model and epochs are added only where labels would coincide."""
-    return _distinct(rows, (_model, lambda row: f"{row.epochs} epochs"))
+def arm_labels(rows: Sequence[Row], write: Callable[[str], str] = drawable) -> list[str]:
+    """Returns the same for arms, of each one run: model and epochs are added only where labels would coincide.
+
+    Args:
+        rows: One of each arm.
+        write: Makes text safe for where it is shown.
+    """
+    return _distinct(rows, (_model, lambda row: f"{row.epochs} epochs"), write)
+
+
+def arm_names(comparison: Comparison) -> list[str]:
+    """Returns the labels of all arms as plain text, for tables."""
+    firsts = [rows[0] for rows in comparison.rows_by_arm]
+    if comparison.has_seeds:
+        return arm_labels(firsts, plain)
+    return _distinct(firsts, (_model, lambda row: f"seed {row.seed}", lambda row: row.run_id[:8]), plain)
 
 
 def _model(row: Row) -> str:
-    return drawable(row.model, longest=24)
+    return row.model if len(row.model) <= 24 else f"{row.model[:23]}\u2026"
 
 
-def _distinct(rows: Sequence[Row], details: Iterable[Callable[[Row], str]]) -> list[str]:
-    labels = [drawable(row.label) for row in rows]
+def _distinct(rows: Sequence[Row], details: Iterable[Callable[[Row], str]], write: Callable[[str], str]) -> list[str]:
+    labels = [write(row.label) for row in rows]
     for detail in details:
-        pairs = [(label, detail(row)) for label, row in zip(labels, rows, strict=True)]
+        pairs = [(label, write(detail(row))) for label, row in zip(labels, rows, strict=True)]
         kinds = Counter(label for label, _ in set(pairs))
         labels = [f"{label}, {text}" if kinds[label] > 1 else label for label, text in pairs]
     if len(set(labels)) < len(labels):

@@ -46,21 +46,14 @@ def alpha_colour(alpha: float | None) -> str:
     return GREY if alpha is None else to_hex(LinearSegmentedColormap.from_list("alpha", ALPHA_COLOURS, N=1001)(alpha))
 
 
-def tint(colour: str, strength: float) -> tuple[float, float, float]:
-    """Returns `colour` mixed with white; a strength of 1 leaves it as it is."""
-    from matplotlib.colors import to_rgb
-
-    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
-    return red, green, blue
-
-
-def blank(height: float, *, title: str) -> "Figure":
+def blank(height: float, *, title: str = "") -> "Figure":
     """An empty figure of so many inches."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(WIDTH, height), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
-    figure.suptitle(title, fontsize=13, fontweight="bold")
+    if title:
+        figure.suptitle(title, fontsize=13, fontweight="bold")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""A comparison in a terminal: a table, or where it is too narrow for one, line under line. Nothing is left out."""
+"""An answer in a terminal: its sentence and a table, or where that is too wide, line under line; all of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.cells import NAMES, NOTHING
-from kdflow.analysis.comparison import Comparison
 from kdflow.common.notebook import in_notebook
 from kdflow.common.text import plain
 
@@ -20,9 +20,9 @@ UNBOUNDED = 10_000
 
 @dataclass(frozen=True)
 class Shown:
-    """Runs, or the arms of several seeds, with the footnotes below; to a file or notebook as wide as it needs to be."""
+    """The answer, then runs or the arms of several seeds, with notes below; to a file as wide as it needs to be."""
 
-    comparison: Comparison
+    answer: Answer
 
     @property
     def table(self) -> Table:
@@ -32,6 +32,8 @@ class Shown:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width if console.is_terminal and not in_notebook() else UNBOUNDED
         wrapping = options.update(max_width=width, no_wrap=False, overflow="fold")
+        if self.answer.sentence:
+            yield from console.render(Text(f"{plain(self.answer.sentence)}\n", style="bold"), wrapping)
         if _least_width(self._columns) <= width:
             yield from console.render(self.table, wrapping)
         else:
@@ -40,15 +42,15 @@ class Shown:
 
     @property
     def _title(self) -> str:
-        return f"Accuracy on {plain(self.comparison.dataset)}"
+        return f"Accuracy on {plain(self.answer.comparison.dataset)}"
 
     @property
     def _columns(self) -> dict[str, list[str]]:
-        return {heading: list(map(plain, cells)) for heading, cells in self.comparison.cells.items()}
+        return {heading: list(map(plain, cells)) for heading, cells in self.answer.cells.items()}
 
     @property
     def _below(self) -> list[str]:
-        return list(map(plain, (*self.comparison.notes, *self.comparison.footnotes)))
+        return list(map(plain, (*self.answer.remarks, *self.answer.comparison.footnotes)))
 
 
 def _least_width(shown: Mapping[str, list[str]]) -> int:

@@ -52,7 +52,7 @@ class Runs(Protocol):
         """
 
     def artifact(self, run_id: str, name: str) -> bytes | None:
-        """The content of a file that a run keeps; None if it has none of that name, or it cannot be had."""
+        """The content of a file at the top of a run's artifacts; None if it has none of that name."""
 
     def images(self, run_id: str) -> dict[str, int]:
         """How many images of each part a run saw, such as "train"; empty if that is not known."""

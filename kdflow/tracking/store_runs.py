@@ -115,16 +115,19 @@ class StoreRuns(Runs):
         with TemporaryDirectory(prefix="kdflow-") as folder:
             yield _download_weights(run_id, folder)
 
+    @reported
     def artifact(self, run_id: str, name: str) -> bytes | None:
         """See `Runs`."""
-        with suppress(*TROUBLE), TemporaryDirectory(prefix="kdflow-") as folder:
+        if name not in (one.path for one in client().list_artifacts(run_id)):
+            return None
+        with TemporaryDirectory(prefix="kdflow-") as folder:
             return Path(client().download_artifacts(run_id, name, folder)).read_bytes()
-        return None
 
+    @reported
     def images(self, run_id: str) -> dict[str, int]:
         """See `Runs`."""
-        with suppress(*TROUBLE, ValueError, KeyError):
-            seen = client().get_run(run_id).inputs
+        seen = client().get_run(run_id).inputs
+        with suppress(ValueError, KeyError):
             datasets = [one.dataset for one in seen.dataset_inputs] if seen else []
             return {one.name.rpartition("-")[2]: json.loads(one.profile or "")["images"] for one in datasets}
         return {}

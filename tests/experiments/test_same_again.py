@@ -55,5 +55,5 @@ def test_each_run_of_a_study_can_be_run_again_from_its_own_file_to_equal_weights
     path = client.download_artifacts(study, "config.yaml", str(tmp_path))
     said = commands("study", "--config", path, "--runs-dir", str(tmp_path / "study"), "--quiet", *READ)
     assert "Accuracy on colours" in said
-    assert "comparison.html" in said
+    assert "report.html" in said
     assert not any(line.startswith(("epoch", "colours:", "Next")) for line in said.splitlines())

@@ -8,12 +8,15 @@ from statistics import fmean
 
 import pytest
 
+from kdflow.analysis.answer import Answer
+from kdflow.analysis.cells import columns
 from kdflow.analysis.comparison import Comparison
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
+from kdflow.reports.report import html
 from tests.comparisons import FACTS, GRID, HISTORY, MIXED, legend, png, printed, seeded, with_rows
+from tests.reports.reading import Read
 from tests.reports.test_escaping import for_names, parsed, texts
-from tests.reports.test_html_page import OURS, Read
+from tests.reports.test_report import OURS
 
 
 def test_the_terminal_shows_the_arms_alone() -> None:
@@ -32,7 +35,7 @@ def test_no_number_of_an_arm_is_left_out_at_any_width(width: int) -> None:
 
 
 def test_markdown_has_the_arms_then_every_run() -> None:
-    tokens = parsed(formats.markdown(GRID))
+    tokens = parsed(formats.markdown(Answer.of(GRID)))
     kinds = [token.type for token in tokens if token.level == 0 and token.nesting == 1]
     assert kinds == ["paragraph_open", "table_open", "bullet_list_open", "paragraph_open", "table_open"]
     cells = texts(tokens, "td_open")
@@ -41,14 +44,13 @@ def test_markdown_has_the_arms_then_every_run() -> None:
     assert "seeds" in texts(tokens, "th_open")
 
 
-def test_the_page_has_both_tables_each_with_its_own_headings_where_it_is_narrow() -> None:
-    text = page(GRID, {"Loss curves": b"figure"})
+def test_the_page_has_the_arms_and_after_the_figures_every_run() -> None:
+    text = html(Answer.of(GRID))
     read = Read(text)
-    assert [read.tags.count(tag) for tag in ("table", "tr", "h2")] == [2, 1 + 3 + 1 + 9, 1]
-    assert text.index("<img") < text.index("Every run"), "figures before what may be very long"
-    for within, shown in (("", GRID.cells), (".every ", formats.columns(GRID.runs))):
-        for place, heading in enumerate(shown, start=1):
-            assert f'\n{within}td:nth-child({place})::before {{ content: "{heading}" }}\n' in text
+    assert read.tags.count("tr") == 1 + 3 + 1 + 9
+    assert text.index("<svg") < text.index(">Every run</h2>"), "figures before what may be very long"
+    for cells in (GRID.cells["test"], columns(GRID.runs)["test"]):
+        assert set(cells) <= set(read.texts["td"])
 
 
 def test_a_notebook_shows_the_arms() -> None:
@@ -64,7 +66,7 @@ def test_csv_has_a_line_for_every_run_and_no_arms() -> None:
 
 
 def test_json_has_arms_and_runs() -> None:
-    found = json.loads(formats.json_text(GRID))
+    found = json.loads(formats.json_text(Answer.of(GRID)))
     assert [row["seed"] for row in found["rows"]] == [0, 1, 2] * 3
     assert [(arm["role"], arm["alpha"], arm["seeds"]) for arm in found["arms"]] == [
         ("teacher", None, 3),
@@ -72,7 +74,7 @@ def test_json_has_arms_and_runs() -> None:
         ("student", 0.5, 3),
     ]
     assert found["arms"][2]["difference_mean"] == pytest.approx(0.03)
-    assert "arms" not in json.loads(formats.json_text(Comparison.of((MIXED,), **FACTS)))
+    assert "arms" not in json.loads(formats.json_text(Answer.of(Comparison.of((MIXED,), **FACTS))))
 
 
 def test_a_curve_is_the_mean_over_seeds_in_a_band_from_lowest_to_highest() -> None:
@@ -123,9 +125,13 @@ def test_arms_that_differ_in_epochs_or_model_alone_have_labels_of_their_own() ->
 def test_names_stay_mere_text_in_both_tables(name: str) -> None:
     rows = [replace(row, model=name, settings=name) for row in GRID.rows]
     comparison = replace(with_rows(GRID, rows), dataset=name)
-    read = Read(page(comparison, {}))
-    assert set(read.tags) <= OURS | {"h2"}
+    read = Read(html(Answer.of(comparison), {}))
+    assert set(read.tags) <= OURS
     assert read.tags.count("tr") == 1 + 3 + 1 + 9
-    kinds = {token.type for token in parsed(formats.markdown(comparison)) if token.level == 0 and token.nesting == 1}
+    kinds = {
+        token.type
+        for token in parsed(formats.markdown(Answer.of(comparison)))
+        if token.level == 0 and token.nesting == 1
+    }
     assert kinds == {"paragraph_open", "table_open", "bullet_list_open"}
-    assert "<" not in formats.json_text(comparison)
+    assert "<" not in formats.json_text(Answer.of(comparison))

@@ -19,7 +19,7 @@ import sys
 from kdflow.reports import drawing, formats
 from tests.comparisons import STUDY
 drawing.require()
-sys.stdout.buffer.write(formats.png(formats.accuracy_bars(STUDY)))
+sys.stdout.buffer.write(formats.png(formats.accuracy_dots(STUDY)))
 """
 STYLE = {
     "text.usetex": True,
@@ -36,7 +36,7 @@ STYLE = {
 
 @pytest.fixture(scope="module")
 def drawn() -> bytes:
-    return formats.png(formats.accuracy_bars(STUDY))
+    return formats.png(formats.accuracy_dots(STUDY))
 
 
 def draw_in(folder: Path, **environment: str) -> tuple[bytes, str]:
@@ -92,7 +92,7 @@ def styled() -> Iterator[dict[str, object]]:
 def test_the_style_of_a_notebook_changes_no_figure_and_is_as_before_afterwards(
     styled: dict[str, object], drawn: bytes
 ) -> None:
-    assert formats.png(formats.accuracy_bars(STUDY)) == drawn
+    assert formats.png(formats.accuracy_dots(STUDY)) == drawn
     assert dict(matplotlib.rcParams) == styled
 
 

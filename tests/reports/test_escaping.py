@@ -1,6 +1,6 @@
 """Names from outside - of models, distillers, data sets, settings - are mere text wherever a comparison shows them.
 
-Every test runs on the names below and on many that hypothesis makes up. The HTML page is in test_page.py. That
+Every test runs on the names below and on many that hypothesis makes up. The HTML page is in test_report.py. That
 Markdown stays inert is asked of a CommonMark parser, with tables, as the web pages that show it use one.
 Not covered: that spreadsheet programs have no further characters that begin a formula.
 """
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import Comparison
 from kdflow.common.text import plain
 from kdflow.reports import formats
@@ -107,7 +108,7 @@ def test_a_name_stays_on_its_row_and_in_its_column_of_the_terminal_table(name: s
     body = body[next(place for place, line in enumerate(body) if set(line.strip()) == {"─"}) + 1 :]
     begun = [line.split()[0] for line in body if re.match(r"(teacher|student) ", line)]
     assert begun == [row.role for row in comparison.rows], "a long name goes on below itself, under an empty first cell"
-    drawn = Shown(comparison).table
+    drawn = Shown(Answer.of(comparison)).table
     assert [len(list(column.cells)) for column in drawn.columns] == [len(comparison.rows)] * len(drawn.columns)
     [models] = [column for column in drawn.columns if str(column.header) == "model"]
     assert {str(cell) for cell in models.cells} == {plain(name)}, "markup is shown, not followed"
@@ -131,7 +132,7 @@ def texts(tokens: list[Token], within: str) -> list[str]:
 @for_names()
 def test_a_name_is_read_letter_by_letter_in_markdown(name: str) -> None:
     comparison = named(name)
-    text = formats.markdown(comparison)
+    text = formats.markdown(Answer.of(comparison))
     tokens = parsed(text)
     headings = texts(tokens, "th_open")
     cells = texts(tokens, "td_open")
@@ -148,9 +149,11 @@ def test_a_name_is_read_letter_by_letter_in_markdown(name: str) -> None:
 
 @for_names()
 def test_the_title_of_markdown_is_one_bold_phrase(name: str) -> None:
-    [title] = [token for token in parsed(formats.markdown(named(name))) if token.type == "inline" and token.level == 1][
-        :1
-    ]
+    [title] = [
+        token
+        for token in parsed(formats.markdown(Answer.of(named(name))))
+        if token.type == "inline" and token.level == 1
+    ][:1]
     kinds = [child.type for child in title.children or [] if child.type != "text" or child.content]
     assert kinds == ["strong_open", "text", "strong_close", "text"]
 
@@ -181,7 +184,7 @@ def refuse(constant: str) -> NoReturn:
 
 @for_names()
 def test_a_name_passes_through_strict_json_and_opens_no_tag(name: str) -> None:
-    text = formats.json_text(named(name))
+    text = formats.json_text(Answer.of(named(name)))
     assert "<" not in text
     found = json.loads(text, parse_constant=refuse)
     whole = re.sub(r"[\ud800-\udfff]", "\ufffd", name)
@@ -216,12 +219,12 @@ def test_runs_that_nothing_tells_apart_are_numbered() -> None:
 
 def shows_every_run(comparison: Comparison) -> None:
     """Draws the figures, in which warnings are errors."""
-    curves, bars = formats.loss_curves(comparison), formats.accuracy_bars(comparison)
+    curves, dots = formats.loss_curves(comparison), formats.accuracy_dots(comparison)
     assert len(legend(curves)) == len(curves.axes[0].lines) == len(comparison.rows)
-    assert len(bars.axes[0].get_yticklabels()) == len(comparison.rows)
+    assert sum(len(panel.get_yticklabels()) for panel in dots.axes[::3]) == len(comparison.rows)
     assert png(curves)
-    assert png(bars)
-    assert bars.axes[0].get_window_extent().width / bars.dpi > 4, "inches for the bars, beside their names"
+    assert png(dots)
+    assert min(panel.get_window_extent().width for panel in dots.axes) / dots.dpi > 1.5, "inches, beside their names"
 
 
 @pytest.mark.parametrize("place", ["model", "distiller", "settings"])

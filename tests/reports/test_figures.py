@@ -48,7 +48,7 @@ def test_runs_that_differ_in_seed_model_or_nothing_get_labels_of_their_own() -> 
 
 def test_a_metric_that_is_missing_is_not_drawn() -> None:
     row = replace(TEACHER, history={"val/loss": [1.0, 0.5]})
-    assert [len(panel.lines) for panel in formats.loss_curves(with_rows(STUDY, (row,))).axes] == [0, 1, 0, 0]
+    assert [len(panel.lines) for panel in formats.loss_curves(with_rows(STUDY, (row,))).axes] == [0, 1]
     assert [len(panel.lines) for panel in formats.run_curves("a", row.history).axes] == [1, 0]
 
 
@@ -62,23 +62,33 @@ def test_a_single_epoch_shows_a_point() -> None:
             assert all(line.get_marker() not in ("", "None") for line in panel.lines)
 
 
-def test_the_bars_start_at_zero_and_carry_their_values() -> None:
-    panel = formats.accuracy_bars(STUDY).axes[0]
-    assert panel.get_xlim() == (0, 100)
-    widths = [bar.get_width() for bar in panel.patches]
-    expected = [
-        100 * share for row in STUDY.rows for share in (row.train_accuracy, row.val_accuracy, row.test_accuracy)
-    ]
-    assert widths == pytest.approx(expected)
-    values = [text.get_text() for text in panel.texts if text.get_text()[0].isdigit()]
-    assert values == [f"{width:.2f}" for width in widths]
-    assert panel.lines[0].get_xdata() == pytest.approx([81.34, 81.34])
+def test_single_runs_are_dots_with_their_values_teachers_and_students_on_scales_of_their_own() -> None:
+    figure = formats.accuracy_dots(STUDY)
+    teacher, students = figure.axes[2], figure.axes[5]
+    assert [list(line.get_xdata()) for line in students.lines] == [pytest.approx([71.63])] * 3
+    assert [text.get_text() for text in students.texts] == ["71.63"] * 3
+    assert teacher.lines[0].get_xdata() == pytest.approx([81.34])
+    low, high = students.get_xlim()
+    assert high - low < 3, "an axis that shows a point"
 
 
-def test_a_short_bar_carries_its_value_beside_it() -> None:
-    panel = formats.accuracy_bars(with_rows(STUDY, (replace(TEACHER, test_accuracy=0.1),))).axes[0]
-    beside = next(text for text in panel.texts if text.get_text() == "test 10.00")
-    assert beside.get_position()[0] > 10
+def test_a_run_at_chance_flattens_no_panel_and_is_marked_at_the_edge_with_its_value() -> None:
+    rows = [replace(MIXED, test_accuracy=accuracy) for accuracy in (0.71, 0.72, 0.73, 0.1)]
+    panel = formats.accuracy_dots(with_rows(STUDY, rows), ("test",)).axes[0]
+    low, high = panel.get_xlim()
+    assert 70 < low < high < 75
+    assert "10.00" in [text.get_text() for text in panel.texts]
+    assert [line.get_marker() for line in panel.lines].count("<") == 1
+
+
+def test_a_run_that_diverges_flattens_no_curve_and_is_named() -> None:
+    known = {"val/label_loss": [1.0, 0.9], "val/loss": [1.0, 0.9]}
+    rows = [replace(MIXED, temperature=float(place), history=known) for place in range(1, 6)]
+    rows.append(replace(MIXED, temperature=9.0, history={"val/label_loss": [1.0, 1e6], "val/loss": [float("nan")] * 2}))
+    panels = formats.loss_curves(with_rows(STUDY, rows)).axes
+    assert panels[3].get_ylim()[1] < 2
+    for panel in (panels[1], panels[3]):
+        assert [text.get_text() for text in panel.texts] == ["beyond this axis: alpha = 0.5, T = 9"]
 
 
 def test_the_curves_of_a_run_are_loss_and_percent() -> None:
@@ -100,6 +110,6 @@ def test_the_figures_say_how_validation_images_differ_from_test_images() -> None
     drawn = replace(STUDY, validation="cropped and mirrored")
     titles = [panel.get_title() for panel in formats.loss_curves(drawn).axes]
     assert titles == ["training", "validation (cropped and mirrored once)"] * 2
-    assert formats.accuracy_bars(drawn).axes[0].get_xlabel().endswith("once, as the study asks; test images are not.")
+    assert formats.accuracy_dots(drawn).get_supxlabel().endswith("once, as the study asks; test images are not.")
     assert legend(formats.run_curves("a", HISTORY, validation="cropped"))[1] == "validation (cropped once)"
-    assert formats.accuracy_bars(STUDY).axes[0].get_xlabel() == "accuracy in %"
+    assert formats.accuracy_dots(STUDY).get_supxlabel() == "accuracy in %"

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports import formats
-from kdflow.reports.html_page import page
+from kdflow.reports.report import html
 from tests.comparisons import EMPTY, LABELS_ONLY, MIXED, STUDY, TEACHER, png, printed, with_rows
 
 
@@ -29,24 +30,24 @@ def test_the_table_of_a_study_fits_into_80_columns() -> None:
 
 def test_a_gap_above_the_teacher_carries_a_plus_and_no_gap_is_never_a_negative_zero() -> None:
     rows = (TEACHER, replace(MIXED, gap=0.0123), replace(MIXED, gap=-0.000001))
-    text = formats.markdown(with_rows(STUDY, rows))
+    text = formats.markdown(Answer.of(with_rows(STUDY, rows)))
     assert "| +1.23 |" in text
     assert "| +0.00 |" in text
 
 
 def test_columns_appear_only_where_they_say_something() -> None:
-    assert " seed |" not in formats.markdown(STUDY)
-    assert " distiller |" not in formats.markdown(STUDY)
+    assert " seed |" not in formats.markdown(Answer.of(STUDY))
+    assert " distiller |" not in formats.markdown(Answer.of(STUDY))
     varied = with_rows(STUDY, (*STUDY.rows, replace(MIXED, seed=1, distiller="dkd")))
-    assert " seed |" in formats.markdown(varied)
-    assert " distiller |" in formats.markdown(varied)
-    alone = formats.markdown(with_rows(STUDY, (TEACHER,)))
+    assert " seed |" in formats.markdown(Answer.of(varied))
+    assert " distiller |" in formats.markdown(Answer.of(varied))
+    alone = formats.markdown(Answer.of(with_rows(STUDY, (TEACHER,))))
     assert all(f" {heading} |" not in alone for heading in ("alpha", "T", "gap"))
 
 
 def test_without_a_teacher_there_is_no_share() -> None:
     rows = tuple(replace(row, gap=None) for row in (LABELS_ONLY, MIXED))
-    text = formats.markdown(with_rows(STUDY, rows))
+    text = formats.markdown(Answer.of(with_rows(STUDY, rows)))
     assert "| 105,386 |" in text
     assert "gap" not in text
 
@@ -73,16 +74,16 @@ def test_csv_parses_back_to_the_same_numbers() -> None:
 
 
 def test_json_holds_the_whole_comparison() -> None:
-    found = json.loads(formats.json_text(STUDY))
+    found = json.loads(formats.json_text(Answer.of(STUDY)))
     rows = tuple(Row(**row) for row in found.pop("rows"))
     again = Comparison.of(rows, **{**found, "footnotes": tuple(found["footnotes"])})
     assert again.rows == STUDY.rows
-    assert formats.json_text(again) == formats.json_text(STUDY)
+    assert formats.json_text(Answer.of(again)) == formats.json_text(Answer.of(STUDY))
 
 
 def test_json_has_null_where_a_loss_was_not_finite() -> None:
     row = replace(TEACHER, history={"train/loss": [float("nan"), float("inf"), 1.0]})
-    assert json.loads(formats.json_text(with_rows(STUDY, (row,))))["rows"][0]["history"]["train/loss"] == [
+    assert json.loads(formats.json_text(Answer.of(with_rows(STUDY, (row,)))))["rows"][0]["history"]["train/loss"] == [
         None,
         None,
         1.0,
@@ -91,10 +92,10 @@ def test_json_has_null_where_a_loss_was_not_finite() -> None:
 
 def test_no_runs_still_give_valid_outputs() -> None:
     assert "Accuracy on cifar10" in printed(EMPTY)
-    assert formats.markdown(EMPTY).count("\n") == 4
+    assert formats.markdown(Answer.of(EMPTY)).count("\n") == 4
     assert len(formats.csv_text(EMPTY).splitlines()) == 1
-    assert json.loads(formats.json_text(EMPTY))["rows"] == []
-    assert all(map(png, (formats.loss_curves(EMPTY), formats.accuracy_bars(EMPTY), formats.run_curves("a", {}))))
+    assert json.loads(formats.json_text(Answer.of(EMPTY)))["rows"] == []
+    assert all(map(png, (formats.loss_curves(EMPTY), formats.accuracy_dots(EMPTY), formats.run_curves("a", {}))))
 
 
 def test_importing_the_report_loads_no_heavy_package() -> None:
@@ -106,7 +107,7 @@ def test_importing_the_report_loads_no_heavy_package() -> None:
 
 def test_markdown_and_page_say_once_how_validation_images_differ_from_test_images() -> None:
     drawn, note = replace(STUDY, validation="cropped"), "Validation images are cropped once, as the study asks; test"
-    for text in (formats.markdown(drawn), page(drawn, {})):
+    for text in (formats.markdown(Answer.of(drawn)), html(Answer.of(drawn), {})):
         assert text.count(note) == 1
-    for text in (formats.markdown(STUDY), page(STUDY, {})):
+    for text in (formats.markdown(Answer.of(STUDY)), html(Answer.of(STUDY), {})):
         assert "Validation images" not in text

@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.cells import NOTHING, columns
 from kdflow.analysis.comparison import Comparison
 from kdflow.reports.terminal import Shown
@@ -52,7 +53,7 @@ def test_what_goes_to_a_file_is_as_wide_as_it_needs_to_be() -> None:
     stream = io.StringIO()
     row = replace(TEACHER, settings="lr=0.1, momentum=0.95, schedule=cosine, " * 5)
     console = Console(file=stream, width=40, force_terminal=False, soft_wrap=True)
-    console.print(Shown(with_rows(VARIED, (row, *VARIED.rows))))
+    console.print(Shown(Answer.of(with_rows(VARIED, (row, *VARIED.rows)))))
     assert sum("small-cnn" in line and "71.63" in line for line in stream.getvalue().splitlines()) == 3
 
 
