@@ -93,10 +93,15 @@ def seeds_needed(estimate: Estimate, margin: float, *, differs: float = ALPHA, e
     of_seeds = estimate.spread.variance / seeds
     df = estimate.spread.df * (seeds - 1) / (estimate.seeds - 1)
     error = np.sqrt(of_seeds + estimate.images)
+
+    def half(tail: float) -> Floats:
+        images = t.isf(tail, estimate.images_df) * math.sqrt(estimate.images)
+        return np.hypot(t.isf(tail, df) * np.sqrt(of_seeds), images)
+
+    gain = abs(estimate.mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        far, near = abs(estimate.mean) / error, margin / error
-        finds = norm.cdf(far - t.ppf(1 - differs / 2, df))
-        one_sided = t.ppf(1 - equals / 2, df)
-        excludes = norm.cdf(near - far - one_sided) + norm.cdf(near + far - one_sided) - 1
+        finds = norm.cdf((gain - half(differs / 2)) / error)
+        room = margin - half(equals / 2)
+        excludes = norm.cdf((room - gain) / error) + norm.cdf((room + gain) / error) - 1
     enough = np.flatnonzero((finds >= POWER) | (excludes >= POWER))
     return int(seeds[enough[0]]) if len(enough) else None
