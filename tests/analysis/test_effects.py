@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, ttest_rel
+from scipy.stats import binomtest, t, ttest_rel
 
 from kdflow.analysis.effects import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect, effects
+from kdflow.analysis.intervals import Spread
 from tests.analysis.studies import arms_of, run_id, study
 
 GIVEN = arms_of(0.70, 0.73, 0.67, 0.70, 0.705, noise=0.05)
@@ -93,12 +94,12 @@ def test_by_accuracy_alone_one_arm_has_the_paired_t_test() -> None:
 
 
 def test_arms_alike_share_their_spread() -> None:
-    first, second = by_accuracy([[0.70, 0.71, 0.72, 0.70], [0.72, 0.715, 0.73, 0.71], [0.705, 0.72, 0.71, 0.70]])
-    assert "pooled over 3 arms" in first.method
-    assert "pooled over 3 arms" in second.method
-    # Of the smallest p-value, at half of 5 %: t with (3 - 1) (4 - 1) degrees of freedom.
-    assert first.interval is not None
-    assert (first.interval[1] - first.interval[0]) > 0
+    given = [[0.70, 0.71, 0.72, 0.70], [0.72, 0.715, 0.73, 0.71], [0.705, 0.72, 0.71, 0.70]]
+    pooled = Spread.pooled(np.array(given))
+    for effect in by_accuracy(given):
+        assert "pooled over 3 arms" in effect.method
+        half = t.isf((1 - effect.level) / 2, (3 - 1) * (4 - 1)) * (pooled.variance / 4) ** 0.5
+        assert effect.interval == pytest.approx((effect.mean - half, effect.mean + half))
 
 
 def test_arms_of_unequal_deviations_do_not() -> None:

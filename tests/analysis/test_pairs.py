@@ -81,6 +81,8 @@ def test_of_one_seed_each_run_is_an_arm() -> None:
 def test_a_seed_that_an_arm_has_twice_counts_once() -> None:
     comparison, kept = study(CORRECT)
     rows = [*comparison.rows, replace(comparison.rows[4], run_id="again")]
-    twice = Comparison.of(rows, **FACTS, baselines={**comparison.baselines, "again": run_id(0, comparison.rows[4].seed)})
+    twice = Comparison.of(
+        rows, **FACTS, baselines={**comparison.baselines, "again": run_id(0, comparison.rows[4].seed)}
+    )
     first = pairs.find(twice, kept)[0]
     assert (first.seeds, first.unpaired) == ((0, 1, 2), 1)

@@ -67,7 +67,7 @@ def test_without_spread_the_better_wins() -> None:
     assert [wins(flat, flat - 0.1), wins(flat, flat), wins(flat, flat + 0.1)] == [1, 0.5, 0]
 
 
-@pytest.mark.parametrize(("mean", "margin"), [(0.004, 0.0), (0.0, 0.005), (0.0005, 0.005)])
+@pytest.mark.parametrize(("mean", "margin"), [(0.004, 0.0), (0.0, 0.005)])
 def test_as_many_seeds_as_it_says_decide_four_times_of_five(mean: float, margin: float) -> None:
     deviation, now = 0.0047, 3
     wanted = seeds_needed(over_seeds(mean, now, Spread(deviation**2, now - 1)), margin)
