@@ -14,10 +14,10 @@ from itertools import product
 
 import click
 import numpy as np
-from scipy.stats import norm, ttest_rel
+from scipy.stats import norm
 
 from kdflow.analysis.effects import GAIN, LOSS, Effect, judge
-from kdflow.analysis.intervals import Bools
+from kdflow.analysis.intervals import Bools, Spread, over_seeds
 from kdflow.analysis.pairs import Pairs
 from kdflow.analysis.significance import mcnemar
 
@@ -103,8 +103,8 @@ def _one(world: World, correct: Bools) -> Sequence[float]:
     effects = judged(correct)
     found = [effect.verdict in (GAIN, LOSS) for effect in effects]
     covers = [low <= world.effect <= high for low, high in (effect.interval or (0.0, 0.0) for effect in effects)]
-    accuracies = correct.mean(axis=2)
-    by_t = [ttest_rel(accuracies[arm], accuracies[0]).pvalue <= 0.05 for arm in range(1, len(correct))]
+    differences = correct[1:].mean(axis=2) - correct[0].mean(axis=1)
+    by_t = [over_seeds(float(one.mean()), len(one), Spread.of(one)).p_value() <= 0.05 for one in differences]
     pooled = [mcnemar(correct[arm].ravel(), correct[0].ravel()) <= 0.05 for arm in range(1, len(correct))]
     return [float(np.mean(each)) for each in (covers, found, [any(found)], by_t, pooled)]
 

@@ -31,6 +31,12 @@ def test_false_verdicts_are_rare(verdicts: Any, seeds: int) -> None:
     assert shares.coverage >= 0.95 - 2.5 * (0.05 * 0.95 / 80) ** 0.5
 
 
+def test_mcnemar_of_all_seeds_together_finds_what_is_not_there(verdicts: Any) -> None:
+    shares = verdicts.simulate(verdicts.World(seeds=10, images=500, by_image=0.6), repetitions=50)
+    assert shares.pooled > 0.1
+    assert shares.arm <= 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("by_image", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -42,7 +48,6 @@ def test_over_five_arms_a_gain_or_loss_is_false_in_at_most_6_percent_of_studies(
     assert shares.family <= 0.06
     assert shares.arm <= 0.06
     assert shares.coverage >= 0.94
-    assert shares.pooled > 0.08, "McNemar's test of all seeds together finds what is not there"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Intervals agree with scipy, with least squares and with brute force; how often they hold is in test_false_verdicts."""
+"""Intervals agree with scipy, least squares and brute force; how often they hold is in test_false_verdicts."""
 
 import math
 from pathlib import Path

@@ -47,8 +47,9 @@ def said(*, teachers: int = 5, **facts: Any) -> str:
 
 def test_a_gain() -> None:
     assert said() == (
-        "A small-cnn student that learns from its alexnet teacher (alpha = 0.5, T = 1) gains 1.9 points of test "
-        "accuracy over alpha = 1 (95 % interval +1.2 to +2.6 over new seeds and new images, 5 seeds, a teacher for each)."
+        "A small-cnn student that learns from its alexnet teacher (alpha = 0.5, T = 1) gains 1.9 points of "
+        "test accuracy over alpha = 1 (95 % interval +1.2 to +2.6 over new seeds and new images, 5 seeds, a teacher "
+        "for each)."
     )
 
 
