@@ -1,7 +1,7 @@
 """How often the verdict of kdflow is wrong where the truth is known, beside tests that are often used.
 
     python benchmarks/verdicts.py                                # the table of docs/statistics.md, two minutes
-    python benchmarks/verdicts.py --images 10000 --effect 1.0    # larger test set, arms that differ by one point
+    python benchmarks/verdicts.py --images 10000 --effect 1.0    # larger test set, arms that gain one point
 
 Nothing is trained. A model is right on an image if the sum of five normal numbers is positive: how easy the image is,
 how well the image suits the arm (its image effect), the seed, what the seed does to the arm, and the luck of this model
@@ -25,7 +25,7 @@ EASE, HARDNESS = 0.95, 1.2
 SHARED = 0.35
 """Of the deviation that seeds give an arm, what a seed gives all arms alike."""
 IMAGE_EFFECTS = {"none": 0.0, "moderate": 0.3, "large": 0.6}
-HEADINGS = "image effects | n | coverage | false, an arm | false, any arm | t over seeds | McNemar pooled over seeds"
+HEADINGS = "image effects | n | half-width | coverage | decided, an arm | any arm | t over seeds | McNemar pooled"
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ class Shares:
     """Of all repetitions, or of all arms of all repetitions.
 
     Attributes:
+        half: Mean half-width of an interval, a fraction of the images and not of the repetitions.
         coverage: Arms whose interval holds the truth.
-        arm: Arms with a verdict of gain or loss; false ones where the effect is 0.
+        arm: Arms with a verdict of gain or loss: false, where the effect is 0.
         family: Repetitions with any such arm.
         t: Arms that a paired t-test over seeds finds to differ, at 5 % each.
-        pooled: Arms that McNemar's test finds to differ, at 5 % each, were it given all seeds as one.
+        pooled: Repetitions in which McNemar's test, given all seeds as one, finds the first arm to differ, at 5 %.
     """
 
+    half: float
     coverage: float
     arm: float
     family: float
@@ -102,11 +104,13 @@ def simulate(world: World, *, repetitions: int, seed: int = 0) -> Shares:
 def _one(world: World, correct: Bools) -> Sequence[float]:
     effects = judged(correct)
     found = [effect.verdict in (GAIN, LOSS) for effect in effects]
-    covers = [low <= world.effect <= high for low, high in (effect.interval or (0.0, 0.0) for effect in effects)]
+    intervals = [effect.interval or (0.0, 0.0) for effect in effects]
+    covers = [low <= world.effect <= high for low, high in intervals]
+    halves = [(high - low) / 2 for low, high in intervals]
     differences = correct[1:].mean(axis=2) - correct[0].mean(axis=1)
     by_t = [over_seeds(float(one.mean()), len(one), Spread.of(one)).p_value() <= 0.05 for one in differences]
-    pooled = [mcnemar(correct[arm].ravel(), correct[0].ravel()) <= 0.05 for arm in range(1, len(correct))]
-    return [float(np.mean(each)) for each in (covers, found, [any(found)], by_t, pooled)]
+    pooled = [mcnemar(correct[1].ravel(), correct[0].ravel()) <= 0.05]
+    return [float(np.mean(each)) for each in (halves, covers, found, [any(found)], by_t, pooled)]
 
 
 @click.command()
@@ -120,8 +124,9 @@ def main(repetitions: int, images: int, arms: int, by_seed: float, effect: float
     print(f"| {HEADINGS} |\n{'|---' * len(HEADINGS.split('|'))}|")
     for (name, by_image), seeds in product(IMAGE_EFFECTS.items(), (3, 5, 10)):
         world = World(arms, seeds, images, by_image, by_seed, effect / 100)
-        shares = vars(simulate(world, repetitions=repetitions)).values()
-        print(f"| {name} | {seeds} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |", flush=True)
+        half, *shares = vars(simulate(world, repetitions=repetitions)).values()
+        cells = [name, str(seeds), f"{100 * half:.2f}", *(f"{100 * share:.1f} %" for share in shares)]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_false_verdicts_are_rare(verdicts: Any, seeds: int) -> None:
 
 
 def test_mcnemar_of_all_seeds_together_finds_what_is_not_there(verdicts: Any) -> None:
-    shares = verdicts.simulate(verdicts.World(seeds=10, images=500, by_image=0.6), repetitions=50)
+    shares = verdicts.simulate(verdicts.World(seeds=10, images=500, by_image=0.6), repetitions=100)
     assert shares.pooled > 0.1
     assert shares.arm <= 0.05
 
