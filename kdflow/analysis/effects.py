@@ -95,11 +95,11 @@ def judge(found: Sequence[Pairs], *, margin: float) -> tuple[Effect, ...]:
         margin: Differences within it count as none, a fraction.
     """
     single = [one for one in found if len(one.seeds) == 1]
-    tests = {id(one): mcnemar(*one.correct[:, 0]) for one in single if one.correct is not None}
+    tests = {one.arm: mcnemar(*one.correct[:, 0]) for one in single if one.correct is not None}
     p_values = dict(zip(tests, holm(list(tests.values()))[0], strict=True))
     several = [one for one in found if len(one.seeds) > 1]
-    judged = dict(zip(map(id, several), _of_several(several, margin), strict=True))
-    return tuple(judged.get(id(one)) or _of_one(one, p_values.get(id(one))) for one in found)
+    judged = {effect.arm: effect for effect in _of_several(several, margin)}
+    return tuple(judged.get(one.arm) or _of_one(one, p_values.get(one.arm)) for one in found)
 
 
 def _of_one(pair: Pairs, p_value: float | None) -> Effect:

@@ -85,8 +85,17 @@ class Estimate:
         Args:
             level: Such as 0.95.
         """
-        half = self._quantile((1 - level) / 2)
+        half = self.quantile((1 - level) / 2)
         return self.mean - half, self.mean + half
+
+    def quantile(self, tail: float) -> float:
+        """Returns how far up chance alone carries the mean with a probability of `tail`.
+
+        Args:
+            tail: At most 0.5.
+        """
+        of_seeds = t_quantile(self.spread.df, tail) * math.sqrt(self.spread.variance / self.seeds)
+        return math.hypot(of_seeds, t_quantile(self.images_df, tail) * math.sqrt(self.images))
 
     def p_value(self) -> float:
         """Returns that of the two-sided test of no difference: 0 is a bound of the interval of level 1 - p."""
@@ -103,21 +112,16 @@ class Estimate:
         """
         return self._above(margin - abs(self.mean))
 
-    def _quantile(self, tail: float) -> float:
-        """How far up chance alone carries the mean with a probability of `tail`, at most 0.5."""
-        of_seeds = t_quantile(self.spread.df, tail) * math.sqrt(self.spread.variance / self.seeds)
-        return math.hypot(of_seeds, t_quantile(self.images_df, tail) * math.sqrt(self.images))
-
     def _above(self, distance: float) -> float:
         """The tail whose quantile is the distance."""
         from scipy.optimize import brentq
 
         if distance <= 0 or not self.variance:
             return 0.5 if distance == 0 else float(distance < 0) if not self.variance else 1 - self._above(-distance)
-        if distance >= self._quantile(SMALLEST):
+        if distance >= self.quantile(SMALLEST):
             return SMALLEST
         smallest, largest = math.log(SMALLEST), math.log(0.5)
-        return math.exp(brentq(lambda tail: self._quantile(math.exp(tail)) - distance, smallest, largest, xtol=1e-12))
+        return math.exp(brentq(lambda tail: self.quantile(math.exp(tail)) - distance, smallest, largest, xtol=1e-12))
 
 
 def t_quantile(df: float, tail: float) -> float:

@@ -1,7 +1,10 @@
 """What is asked of estimates: of two models alone, of several arms at once, of new seeds, of more seeds."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -87,16 +90,18 @@ def seeds_needed(estimate: Estimate, margin: float, *, differs: float = ALPHA, e
         differs: Share of alpha for the two-sided test that there is no difference.
         equals: Share of alpha for the two one-sided tests of the margin together.
     """
-    from scipy.stats import norm, t
+    gain, below = abs(estimate.mean), NormalDist().cdf
 
-    seeds = np.arange(estimate.seeds + 1, MOST + 1)
-    of_seeds = estimate.spread.variance / seeds
-    df = estimate.spread.df * (seeds - 1) / (estimate.seeds - 1)
-    error = np.sqrt(of_seeds + estimate.images)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far, near = abs(estimate.mean) / error, margin / error
-        finds = norm.cdf(far - t.ppf(1 - differs / 2, df))
-        one_sided = t.ppf(1 - equals / 2, df)
-        excludes = norm.cdf(near - far - one_sided) + norm.cdf(near + far - one_sided) - 1
-    enough = np.flatnonzero((finds >= POWER) | (excludes >= POWER))
-    return int(seeds[enough[0]]) if len(enough) else None
+    def decides(seeds: int) -> bool:
+        df = estimate.spread.df * (seeds - 1) / (estimate.seeds - 1)
+        then = replace(estimate, seeds=seeds, spread=replace(estimate.spread, df=df))
+        error = math.sqrt(then.variance)
+        finds = below((gain - then.quantile(differs / 2)) / error)
+        room = margin - then.quantile(equals / 2)
+        excludes = below((room - gain) / error) + below((room + gain) / error) - 1
+        return max(finds, excludes) >= POWER
+
+    if not estimate.variance or not decides(MOST):
+        return None
+    more = range(estimate.seeds + 1, MOST + 1)
+    return more[bisect_left(more, True, key=decides)]
