@@ -43,7 +43,8 @@ HOMES = {
     "rich": {"common/console.py", "experiments/progress.py", "experiments/catalogue.py", "reports/terminal.py"},
     "matplotlib": {"reports"},
     "ray": {"launchers/ray.py"},
-    "pandas": {"analysis", "experiments/results.py"},
+    "pandas": {"analysis", "experiments/results.py", "experiments/image_predictions.py"},
+    "onnxruntime": {"models/onnx_program.py"},
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

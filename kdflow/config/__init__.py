@@ -27,6 +27,7 @@ from kdflow.config.groups import (
     RuntimeConfig,
     logged,
 )
+from kdflow.config.use import ExportConfig, ModelConfig, PredictConfig
 
 __all__ = [
     "STUDENT_RECIPE",
@@ -39,8 +40,11 @@ __all__ = [
     "CompareConfig",
     "DataConfig",
     "DoctorConfig",
+    "ExportConfig",
     "KeepingConfig",
+    "ModelConfig",
     "PlacingConfig",
+    "PredictConfig",
     "Recipe",
     "Resumable",
     "ResumableConfig",

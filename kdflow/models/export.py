@@ -29,7 +29,7 @@ class Normalised(nn.Module):
         return (images.float() / 255 - self.mean) / self.std
 
 
-class Servable(nn.Module):
+class Probabilities(nn.Module):
     """Normalisation, network and softmax in one, in eval mode, on a copy of the weights in float32 on the CPU.
 
     Args:
@@ -45,6 +45,20 @@ class Servable(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Raw pixels, uint8 `[batch, 32, 32, 3]`, to class probabilities, float32 `[batch, classes]`."""
+        return self.logits(images).softmax(1)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The same before the softmax."""
+        # A cast would be exported together with a check that the type is uint8; a server gives int64.
+        pixels = 1.0 * images.permute(0, 3, 1, 2)
+        return self.model(self.normalise(pixels))
+
+
+class Servable(Probabilities):
+    """The same where nothing else sees to it that images are raw: it refuses all others itself."""
+
     def forward(self, images_N_32_32_3_with_batch_axis: Tensor) -> Tensor:
         """Raw pixels `[batch, 32, 32, 3]`, uint8 or other whole numbers, to class probabilities `[batch, classes]`.
 
@@ -53,13 +67,7 @@ class Servable(nn.Module):
         images = images_N_32_32_3_with_batch_axis
         _require((torch.full_like(images[:1], 0.5) == 0).all(), FLOATS)  # whole numbers cannot hold a half
         _require(((images >= 0) & (images <= 255)).all(), OUT_OF_RANGE)
-        return self.logits(images).softmax(1)
-
-    def logits(self, images: Tensor) -> Tensor:
-        """The same before the softmax."""
-        # A cast would be exported together with a check that the type is uint8; a server gives int64.
-        pixels = 1.0 * images.permute(0, 3, 1, 2)
-        return self.model(self.normalise(pixels))
+        return super().forward(images)
 
 
 def _require(holds: Tensor, otherwise: str) -> None:
