@@ -96,7 +96,9 @@ def _is_hidden(path: Path, place: Path) -> bool:
 def _of_8_bits(image: Image.Image, path: Path) -> Image.Image:
     """The same, scaled where it has 16 bits a pixel, which Pillow would clip."""
     if image.mode == "F":
-        raise DataError(f"{path} has floating-point pixels, of which nobody knows which are white: convert it to 8 bits")
+        raise DataError(
+            f"{path} has floating-point pixels, of which nobody knows which are white: convert it to 8 bits"
+        )
     if image.mode[0] != "I":
         return image
     values = np.asarray(image).astype(np.int64)

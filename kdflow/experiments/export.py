@@ -9,8 +9,8 @@ from kdflow.common.version import __version__
 from kdflow.config import ExportConfig
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.experiments.find_model import Model, find
-from kdflow.models.export import Probabilities, Servable
-from kdflow.models.onnx_program import BATCHES, IMAGES, require_onnx, to_onnx
+from kdflow.models.export import BATCHES, Probabilities, Servable
+from kdflow.models.onnx_program import IMAGES, require_onnx, to_onnx
 from kdflow.models.pt2 import to_pt2
 
 
@@ -38,16 +38,16 @@ def run_export(model: str, config: ExportConfig) -> Path:
     inside = found.network, found.card["mean"], found.card["std"]
     if config.format == "onnx":
         content = to_onnx(Probabilities(*inside), _facts(found))
-        checked = f"; onnxruntime gives the model's own probabilities for {', '.join(map(str, BATCHES))} images"
         use = f'onnxruntime.InferenceSession("{path}").run(None, {{"{IMAGES}": images}})'
     else:
-        content, checked = to_pt2(Servable(*inside), _facts(found)), ""
+        content = to_pt2(Servable(*inside), _facts(found))
         use = f'torch.export.load("{path}").module()(images)'
     files.write(path, content)
     say(f"model: {found.name}", vital=True)
-    say(f"{path}: {len(content) / 1e6:.2f} MB, raw images uint8 [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3] to probabilities of "
-        f"{len(found.classes)} classes{checked}", vital=True)  # fmt: skip
-    say(f"Next: {use}")
+    takes = f"raw images uint8 [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3] in, probabilities of {len(found.classes)} classes out"
+    counts = ", ".join(map(str, BATCHES))
+    say(f"{path}: {len(content) / 1e6:.2f} MB, {takes}; equal to the model's for {counts} images", vital=True)
+    say(f"in Python: {use}", vital=True)
     return path
 
 

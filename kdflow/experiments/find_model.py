@@ -12,11 +12,10 @@ from torch import nn
 from kdflow.common.errors import KdflowError, ModelError, TeacherError, TrackingError
 from kdflow.common.text import redact
 from kdflow.config import ModelConfig
-from kdflow.data.base import IMAGE_SIZE
 from kdflow.experiments.find_teacher import described
 from kdflow.experiments.session import readable
-from kdflow.models.saved import read_network
-from kdflow.models.weights import CARD
+from kdflow.models.saved import read_network, require_usable
+from kdflow.models.weights import CARD, read_card
 from kdflow.tracking.address import sqlite_file, uri
 from kdflow.tracking.checks import require_store
 from kdflow.tracking.record import WEIGHTS_FOLDER
@@ -60,7 +59,7 @@ def find(text: str, config: ModelConfig) -> Model:
     if is_file(text):
         folder = _folder(Path(text))
         with _told_of(text):
-            return Model(text, *_of_this_size(*read_network(folder)))
+            return _model(text, folder)
     try:
         return _of_run(text, config)
     except TeacherError as error:  # runs are mostly asked for by --teacher
@@ -80,7 +79,8 @@ def _folder(path: Path) -> Path:
         raise ModelError(f"there is no {path}: {INSTEAD}")
     if path.suffix == ".pt2":
         raise ModelError(
-            f"{path} is an exported program, which PyTorch reads in a way that can run code: {INSTEAD}, or an .onnx file"
+            f"{path} is an exported program, which PyTorch reads in a way that can run code: {INSTEAD}, "
+            "or to predict an .onnx file"
         )
     for folder in (path, path / WEIGHTS_FOLDER, path.parent if path.is_file() else path):
         if (folder / CARD).is_file():
@@ -96,14 +96,13 @@ def _of_run(text: str, config: ModelConfig) -> Model:
     runs = readable(config.runs_dir, offline=config.offline)
     run_id = runs.resolve_run(text)
     with runs.weights_of(run_id) as folder, _told_of(text):
-        network, card = _of_this_size(*read_network(folder))
-    return Model(described(run_id, runs), network, card)
+        return _model(described(run_id, runs), folder)
 
 
-def _of_this_size(network: nn.Module, card: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    if card["image_size"] != IMAGE_SIZE:
-        raise KdflowError(f"it takes images of {card['image_size']}x{card['image_size']}, not {IMAGE_SIZE}x{IMAGE_SIZE}")
-    return network, card
+def _model(name: str, folder: Path) -> Model:
+    card = read_card(folder)
+    require_usable(card)
+    return Model(name, read_network(folder, card).eval(), card)
 
 
 @contextmanager

@@ -1,12 +1,19 @@
 """A model as it is evaluated and registered: raw images in, probabilities out."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from kdflow.common.errors import KdflowError
+from kdflow.data.base import IMAGE_SIZE
+
 FLOATS = "give raw pixels as whole numbers from 0 to 255 (uint8); floats, such as pixels scaled to 0..1, are refused"
 OUT_OF_RANGE = "give raw pixels: whole numbers from 0 to 255"
+TOLERANCE = 1e-5
+BATCHES = (1, 2, 7)
+"""Numbers of images for which an exported model must give the probabilities of the model itself."""
 
 
 class Normalised(nn.Module):
@@ -73,3 +80,23 @@ class Servable(Probabilities):
 def _require(holds: Tensor, otherwise: str) -> None:
     """Raises a RuntimeError that says so unless a boolean tensor holds, in an exported program too."""
     torch.ops.aten._assert_async.msg(holds, otherwise)
+
+
+def example(count: int = 2) -> Tensor:
+    """Raw images uint8 `[count, 32, 32, 3]` of random pixels, always the same."""
+    size = (count, IMAGE_SIZE, IMAGE_SIZE, 3)
+    return torch.randint(256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def require_equal(exported: Callable[[Tensor], Tensor], model: Probabilities) -> None:
+    """Makes sure that what a model was exported to gives the model's own probabilities.
+
+    Raises:
+        KdflowError: it gives others.
+    """
+    for count in BATCHES:
+        images = example(count)
+        difference = float((exported(images) - model(images)).abs().max())
+        if not difference <= TOLERANCE:
+            raise KdflowError(f"the exported program gives other probabilities than the model, by {difference:.1g}")

@@ -1,7 +1,7 @@
 """A model as an ONNX file: raw images in, probabilities out, its classes in the metadata."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ import torch
 
 from kdflow.common.errors import KdflowError, UsageError
 from kdflow.data.base import IMAGE_SIZE
-from kdflow.models.export import Probabilities
+from kdflow.models.export import Probabilities, example, require_equal
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-TOLERANCE = 1e-5
-BATCHES = (1, 2, 7)
 IMAGES, PROBABILITIES = "images", "probabilities"
 
 
@@ -39,10 +37,9 @@ def to_onnx(model: Probabilities, facts: Mapping[str, Any]) -> bytes:
     Raises:
         KdflowError: it gives others.
     """
-    example = torch.zeros((2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
     program = torch.onnx.export(
         model,
-        (example,),
+        (example(),),
         dynamo=True,
         dynamic_shapes=({0: "batch"},),
         input_names=[IMAGES],
@@ -53,7 +50,8 @@ def to_onnx(model: Probabilities, facts: Mapping[str, Any]) -> bytes:
     told = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
     program.model.metadata_props.update(told)
     content = program.model_proto.SerializeToString()
-    _require_equal(model, OnnxProgram(content))
+    written = OnnxProgram(content)
+    require_equal(lambda images: torch.from_numpy(written(images.numpy())), model)
     return content
 
 
@@ -108,15 +106,3 @@ def read_onnx(path: Path) -> OnnxProgram:
     except OSError as error:
         raise KdflowError(f"it cannot be read: {error.strerror or error}") from error
     return OnnxProgram(content)
-
-
-def _require_equal(model: Probabilities, program: Callable[[np.ndarray], np.ndarray]) -> None:
-    images = torch.randint(
-        256, (max(BATCHES), IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    with torch.inference_mode():
-        expected = model(images).numpy()
-    for batch in BATCHES:
-        difference = float(np.abs(program(images[:batch].numpy()) - expected[:batch]).max())
-        if not difference <= TOLERANCE:
-            raise KdflowError(f"the ONNX program gives other probabilities than the model, by {difference:.1g}")
