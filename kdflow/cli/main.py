@@ -177,7 +177,7 @@ def compare(config: CompareConfig) -> None:
 @_command(
     PredictConfig(),
     click.Argument(["model"], metavar="MODEL"),
-    click.Argument(["images"], metavar="IMAGE...", nargs=-1, required=True),
+    click.Argument(["images"], metavar="IMAGE...", nargs=-1, required=True, type=click.Path()),
 )
 def predict(model: str, images: Sequence[str], config: PredictConfig) -> None:
     """Show what MODEL takes each IMAGE for.

@@ -1,6 +1,6 @@
 """Predicting with a trained student: every way to name it, what is printed, what is refused and with which exit code.
 
-What becomes of the formats of images is in tests/data/test_pictures.py, ONNX files are in tests/experiments/test_export.py.
+What becomes of the formats of images is in tests/data/test_pictures.py; predicting by an ONNX file in test_export.py.
 """
 
 import json
