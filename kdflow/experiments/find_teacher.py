@@ -53,7 +53,7 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
             model = read_network(folder, card)
         except TeacherError:
             raise
-        except KdflowError as error:
+        except (KdflowError, TypeError) as error:
             raise TeacherError(f"--teacher {run_id}: {error}") from None
     return Teacher(run_id, Frozen(model), str(card.get("signature", run_id)))
 
