@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kdflow.analysis.effects import EQUIVALENT
+from kdflow.analysis.effect import EQUIVALENT
 
 REPETITIONS = 600
 
