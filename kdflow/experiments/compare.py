@@ -71,8 +71,7 @@ def log(answer: Answer, run: Run, runs: Runs) -> Comparison:
         runs: Where its runs were found.
     """
     comparison = answer.comparison
-    for name, content in files_of(answer).items():
-        run.file(content, name)
+    run.files(files_of(answer))
     describe_study(run, told=formats.markdown(answer, whole=False), measures=headlines(comparison))
     console.print(Shown(answer))
     if comparison.has_seeds:

@@ -199,8 +199,22 @@ class Run:
 
     def file(self, content: bytes, name: str) -> None:
         """Saves a file as an artifact; a run that finished before keeps the one that it has."""
-        if not self.finished:
-            self._file(name, content)
+        self.files({name: content})
+
+    def files(self, contents: Mapping[str, bytes]) -> None:
+        """Saves files, in folders or not, as artifacts; a run that finished before keeps those that it has.
+
+        Args:
+            contents: By path, such as "figures/cost.svg".
+        """
+        if self.finished:
+            return
+        for name, content in contents.items():
+            path = self.artifacts / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(path, content)
+        for top in dict.fromkeys(name.partition("/")[0] for name in contents):
+            self.artifact(top)
 
     def text(self, text: str, name: str) -> None:
         """Saves a text as an artifact; a run that finished before keeps the one that it has."""
@@ -221,10 +235,6 @@ class Run:
         if not self._journal.of(self.key, "register"):
             path = str((self.artifacts / weights).relative_to(self._journal.folder))
             self._write("register", model=model, weights=path, tags={key: show(value) for key, value in tags.items()})
-
-    def _file(self, name: str, content: bytes) -> None:
-        files.write(self.artifacts / name, content)
-        self.artifact(name)
 
     @property
     def _journal(self) -> Journal:
