@@ -49,9 +49,7 @@ def _result(answer: Answer) -> Blocks:
             " for the number of arms. A gain of which the interval holds zero is not shown to be one."
         )
     elif answer.effects:
-        parts.append(
-            "Gain: in test accuracy, in percentage points, of one pair of models, which says nothing of others."
-        )
+        parts.append("Gain: in test accuracy, in percentage points, of one pair of models; of others it says nothing.")
     yield Table(" ".join(parts), tables.headline(answer))
 
 
@@ -67,8 +65,8 @@ def _gains(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
     elif "gains" in drawn:
         yield Picture(
             drawn["gains"],
-            "Gain in test accuracy of one pair of models each. Another seed would give another gain, by how much one pair"
-            " cannot say: several seeds give intervals. The band is the margin within which differences count as none.",
+            "Gain in test accuracy of one pair of models each. Another seed would give another gain: several seeds give"
+            " intervals. The band is the margin within which differences count as none.",
         )
 
 
