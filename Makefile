@@ -71,7 +71,7 @@ lock: .venv/.made ## all lock files and the pins of conda.yaml, from pyproject.t
 		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
 		--extra server --constraint requirements.lock
 	awk -F '==' 'NR == FNR { sub(/ .*/, "", $$2); pin[$$1] = $$2; next } \
-		/^ +- [a-z-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
+		/^ +- [a-z0-9-]+==/ { name = $$1; sub(/.* /, "", name); $$0 = $$1 "==" pin[name] } { print }' \
 		requirements.lock conda.yaml > .venv/conda.yaml && cp .venv/conda.yaml conda.yaml
 
 catalogue: .venv/.installed ## what `kdflow list` shows at once, after a change to data sets, models or distillers

@@ -13,6 +13,7 @@ from kdflow.config import (
     AnyConfig,
     CohortConfig,
     CompareConfig,
+    ReportConfig,
     StudentConfig,
     StudyConfig,
     TeacherConfig,
@@ -21,6 +22,7 @@ from kdflow.config import (
 )
 
 if TYPE_CHECKING:
+    from kdflow.analysis.answer import Answer
     from kdflow.analysis.comparison import Comparison
     from kdflow.experiments.results import Trained
 
@@ -28,16 +30,22 @@ NESTED = "With nested=True its run is nested in the active run of MLflow, as `ml
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def _with_options_of(config: AnyConfig) -> Callable[[Function], Function]:
-    """Lets `help` and completion know the options of a function that takes them as they come."""
+def _with_options_of(config: AnyConfig, *, is_run: bool = True) -> Callable[[Function], Function]:
+    """Lets `help` and completion know the options of a function that takes them as they come.
+
+    Args:
+        config: The options.
+        is_run: Whether it makes a run, which can be nested.
+    """
 
     def decorate(function: Function) -> Function:
         known = options(config)
-        about = [inspect.cleandoc(function.__doc__ or ""), "", NESTED, "", "Options; one that is None has its default:"]
+        about = [inspect.cleandoc(function.__doc__ or ""), "", *[NESTED, ""] * is_run]
+        about += ["Options; one that is None has its default:"]
         about += [f"    {name}: {one.help} ({one.allowed}; default {one.default!r})" for name, one in known.items()]
         function.__doc__ = "\n".join(about)
         kind = inspect.Parameter.KEYWORD_ONLY
-        keywords = [inspect.Parameter("nested", kind, default=False)]
+        keywords = [inspect.Parameter("nested", kind, default=False)] * is_run
         keywords += [inspect.Parameter(name, kind, default=one.default) for name, one in known.items()]
         signature = inspect.signature(function).replace(parameters=keywords)
         vars(function)["__signature__"] = signature
@@ -76,17 +84,24 @@ def run_compare(*, nested: bool = False, **given: object) -> "Comparison":
     return _run("compare", CompareConfig(), given, nested=nested)
 
 
-def _run(kind: str, config: Any, given: Mapping[str, object], *, nested: bool) -> Any:
+@_with_options_of(ReportConfig(), is_run=False)
+def run_report(**given: object) -> "Answer":
+    """Answers what students gain and writes the report on it: a page, figures, tables."""
+    return _run("report", ReportConfig(), given)
+
+
+def _run(kind: str, config: Any, given: Mapping[str, object], **nested: bool) -> Any:
     files.require_working_folder()
     said = {name: value for name, value in given.items() if value is not None}
     checked = configure(config, **said)
     with process.lent():
         from kdflow.device.threads import threads_as_before
-        from kdflow.experiments import commands, study
+        from kdflow.experiments import commands, report, study
         from kdflow.experiments.stopped_run import options_of_stopped_run
         from kdflow.tracking.client import quieted
 
         if said.get("resume"):
             checked = options_of_stopped_run(kind, config, said)
         with quieted(), threads_as_before():
-            return getattr(study if kind == "study" else commands, f"run_{kind}")(checked, nested=nested)
+            place = {"study": study, "report": report}.get(kind, commands)
+            return getattr(place, f"run_{kind}")(checked, **nested)

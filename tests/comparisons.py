@@ -86,7 +86,7 @@ def with_rows(comparison: Comparison, rows: Iterable[Row], **facts: Any) -> Comp
 
 
 def printed(shown: Comparison | Answer, *, width: int = 200) -> str:
-    """An answer, or a comparison alone, as a terminal shows it, without the codes of its own bold and italics."""
+    """The answer, or that of a comparison alone, as a terminal shows it, without codes of bold and italics."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
     console.print(Shown(shown if isinstance(shown, Answer) else Answer.of(shown)))

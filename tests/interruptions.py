@@ -93,13 +93,13 @@ def after_epoch(number: int, role: str = "student") -> Callable:
 
 
 def telling(kind: str, run: str) -> Callable:
-    """Before the store is told an entry of this kind for a run whose name ends so."""
+    """Before the store is told an entry of this kind for a run whose name begins so."""
 
     def when(moment: int, name: str, arguments: tuple) -> bool:
         if name != "deliver" or arguments[0]["kind"] != kind:
             return False
         entry, journal = arguments
-        return journal.of(entry["run"], "create")[0]["name"].endswith(run)
+        return journal.of(entry["run"], "create")[0]["name"].startswith(run)
 
     return when
 

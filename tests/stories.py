@@ -20,7 +20,7 @@ def story(client: MlflowClient, run_id: str) -> dict[str, Any]:
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     return {
         "status": run.info.status,
-        "name": run.info.run_name,
+        "name": run.info.run_name.partition(" teacher=")[0],
         "params": {name: value for name, value in run.data.params.items() if name != "teacher_run_id"},
         "tags": {name for name in run.data.tags if name not in INCIDENTAL},
         "steps": steps,
@@ -56,6 +56,6 @@ def require_equal(client: MlflowClient, run_id: str, other: str, whose: MlflowCl
 
 def table(runs_dir: Path) -> list[dict[str, str]]:
     """The comparison of the one study in a folder, without the ids of runs."""
-    (found,) = runs_dir.glob("study-*/artifacts/compare/comparison.csv")
+    (found,) = runs_dir.glob("study-*/artifacts/comparison.csv")
     rows = list(csv.DictReader(io.StringIO(found.read_text())))
     return [{name: value for name, value in row.items() if name != "run_id"} for row in rows]

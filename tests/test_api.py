@@ -128,7 +128,7 @@ def test_for_the_time_of_a_call_mlflow_is_quiet_and_impatient_and_afterwards_as_
 
 
 def test_the_package_lists_what_it_offers_and_has_nothing_else() -> None:
-    assert {"run_study", "run_teacher", "run_student", "run_cohort", "run_compare"} <= set(dir(kdflow))
+    assert {"run_study", "run_teacher", "run_student", "run_cohort", "run_compare", "run_report"} <= set(dir(kdflow))
     with pytest.raises(AttributeError, match="'kdflow' has no attribute 'run_stduy'"):
         _ = kdflow.run_stduy  # type: ignore[attr-defined]
 

@@ -43,6 +43,7 @@ HOMES = {
     "rich": {"common/console.py", "experiments/progress.py", "experiments/catalogue.py", "reports/terminal.py"},
     "matplotlib": {"reports"},
     "ray": {"launchers/ray.py"},
+    "scipy": {"analysis"},
     "pandas": {"analysis", "experiments/results.py"},
 }
 

@@ -1,10 +1,18 @@
 """Runs that differ in nothing but the seed, and the teacher that goes with it, as one arm: mean and deviation."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from kdflow.common.errors import UsageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from kdflow.analysis.comparison import Row
+
+MOST_NAMED = 30
+"""Arms that an error names."""
 
 ARM = ("role", "model", "alpha", "distiller", "temperature", "settings", "epochs")
 """What the runs of an arm have in common."""
@@ -23,6 +31,28 @@ def numbered(runs: "DataFrame") -> list[int]:
     found = [numbers.setdefault(key, len(numbers)) for key in keys]
     several_seeds = len(set(zip(found, runs["seed"], strict=True))) > len(numbers)
     return found if several_seeds else list(range(len(keys)))
+
+
+def arm_named(arms: "Sequence[Sequence[Row]]", name: str) -> int:
+    """Returns the line of the arm that a name means, whatever its spaces and commas.
+
+    Args:
+        arms: The runs of each.
+        name: Such as "alpha=0.5 T=4".
+
+    Raises:
+        UsageError: it means none, or several.
+    """
+    labels = [rows[0].label for rows in arms]
+    meant = [line for line, label in enumerate(labels) if _spelled(label) == _spelled(name)]
+    if len(meant) != 1:
+        why = "several arms are called so" if meant else "there is no such arm"
+        raise UsageError(f"--baseline {name!r}: {why}; choose one of {'; '.join(dict.fromkeys(labels[:MOST_NAMED]))}")
+    return meant[0]
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"[\s,]", "", name).lower()
 
 
 def arms(runs: "DataFrame", baselines: Mapping[str, str]) -> "DataFrame":

@@ -88,6 +88,7 @@ class Comparison:
         footnotes: Sentences on what was left out.
         validation: What was done to validation images, such as "cropped and mirrored"; empty if nothing was.
         baselines: Run id of a student to that of the alpha = 1 student of the same seed and recipe, where there is one.
+        costs: One line a run: run_id, and what its model costs (see `kdflow.analysis.lines.costs`); None if unknown.
         teachers: Run id of a student to that of its teacher, where it is among the runs: of the one that taught it; at
             alpha = 1 of the one of its seed, or of the only one.
     """
@@ -101,6 +102,7 @@ class Comparison:
     validation: str = ""
     baselines: Mapping[str, str] = field(default_factory=dict)
     teachers: Mapping[str, str] = field(default_factory=dict)
+    costs: "DataFrame | None" = None
 
     @classmethod
     def of(cls, rows: Iterable[Row], **facts: object) -> Self:

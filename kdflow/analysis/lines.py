@@ -1,5 +1,6 @@
 """The table of runs: teachers first, by seed, then students by falling alpha, distiller, temperature and seed."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kdflow.analysis.comparison import FACTS
@@ -7,6 +8,7 @@ from kdflow.analysis.records import (
     FINAL,
     LOSS,
     idle,
+    is_number,
     is_softened,
     number,
     parameters_of,
@@ -14,14 +16,23 @@ from kdflow.analysis.records import (
     settings_of,
     temperature,
 )
-from kdflow.analysis.students import TEACHER
 from kdflow.config import needs_teacher
 from kdflow.evaluation.metrics import columns
+from kdflow.journal.entries import TEACHER
 from kdflow.tracking.record import Record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+COSTS = {
+    "forward_flops": "model_forward_flops",
+    "bytes": "model_bytes",
+    "latency_ms": "speed/latency_ms",
+    "batch_images_per_second": "speed/batch_images_per_second",
+    "latency_to_teacher": "speed/latency_to_teacher",
+    "throughput_to_teacher": "speed/throughput_to_teacher",
+}
+"""Columns of the table of costs, and the param or metric that each is logged as."""
 SHOWN = LOSS - {"knobs"} | {"seed", "epochs", "model"}
 """Params with columns of their own."""
 
@@ -60,6 +71,19 @@ def table(teachers: list[Record], students: list[Record]) -> "DataFrame":
     more = [name.removeprefix("final/") for name in columns() if name not in FINAL]
     shown = [*FACTS, *(name for name in more if any(name in line for line in lines))]
     return DataFrame([[line.get(name) for name in shown] for line in lines], columns=shown, dtype=object)
+
+
+def costs(records: Iterable[Record]) -> "DataFrame":
+    """Returns one line a run: run_id and what it costs to use its model, as `COSTS` names it; None where not known."""
+    from pandas import DataFrame
+
+    lines = [[record.run_id, *(_logged(record, param) for param in COSTS.values())] for record in records]
+    return DataFrame(lines, columns=["run_id", *COSTS], dtype=object)
+
+
+def _logged(record: Record, name: str) -> float | None:
+    value = record.metrics.get(name)
+    return number(record, name) if value is None and is_number(record.params.get(name)) else value
 
 
 def _place(student: Record) -> tuple[float, str, float, int, int]:

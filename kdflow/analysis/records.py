@@ -98,7 +98,8 @@ def settings_of(record: Record, *, without: set[str]) -> tuple[tuple[str, str], 
     """What a run computed, as sorted pairs of param and value: equal for runs that differ in nothing but `without`."""
     ignored = INCIDENTAL | without
     settled = {name: record.tags.get(f"kdflow.{name}", value) for name, value in record.params.items()}
-    return tuple(sorted((name, _plain(name, value)) for name, value in settled.items() if name not in ignored))
+    said = {name: value for name, value in settled.items() if value and name not in ignored}
+    return tuple(sorted((name, _plain(name, value)) for name, value in said.items()))
 
 
 @cache

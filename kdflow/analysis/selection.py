@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from kdflow.analysis.arms import numbered
 from kdflow.analysis.comparison import CURVES, DRAWN, Comparison
-from kdflow.analysis.lines import table, teachers_of
+from kdflow.analysis.lines import costs, table, teachers_of
 from kdflow.analysis.records import is_of, role, seed_of, unusable
-from kdflow.analysis.students import TEACHER, choose
+from kdflow.analysis.students import choose
 from kdflow.analysis.teachers import with_most_students
 from kdflow.common.errors import KdflowError, TeacherError
 from kdflow.config import CompareConfig
 from kdflow.evaluation.metrics import curves, drawn
+from kdflow.journal.entries import TEACHER
 from kdflow.journal.journal import DIVERGED, Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
@@ -81,6 +82,7 @@ def find(
         _validation(reference["record"]),
         students.baselines,
         teachers_of(teachers, students.records),
+        costs([*teachers, *students.records]),
     )
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from kdflow.analysis.records import LOSS, idle, number, seed_of, settings_of
 from kdflow.config import needs_teacher
+from kdflow.journal.entries import TEACHER
 from kdflow.tracking.record import Record
-
-TEACHER = "kdflow.teacher_run_id"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from kdflow.analysis.records import role, seed_of, settings_of
-from kdflow.analysis.students import TEACHER
+from kdflow.journal.entries import TEACHER
 from kdflow.tracking.record import Record
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from kdflow.config import (
     CohortConfig,
     CompareConfig,
     DoctorConfig,
+    ReportConfig,
     StudentConfig,
     StudyConfig,
     SyncConfig,
@@ -165,6 +166,14 @@ def compare(config: CompareConfig) -> None:
     from kdflow.experiments.commands import run_compare
 
     run_compare(config)
+
+
+@_command(ReportConfig(), long=True)
+def report(config: ReportConfig) -> None:
+    """Report on finished runs: one page with the answer, its intervals, figures and how it was made."""
+    from kdflow.experiments.report import run_report
+
+    run_report(config)
 
 
 @_command(SyncConfig())

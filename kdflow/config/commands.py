@@ -9,6 +9,7 @@ from kdflow.config.groups import (
     RUNS_DIR,
     STUDENT_RECIPE,
     TEACHER_RECIPE,
+    AnswerConfig,
     DataConfig,
     KeepingConfig,
     PlacingConfig,
@@ -174,6 +175,7 @@ class StudyConfig(Arms):
         group="computing",
     )
     runtime: RuntimeConfig = group(RuntimeConfig(), "computing")
+    answer: AnswerConfig = group(AnswerConfig(), "answer")
     placing: PlacingConfig = group(PlacingConfig(), "placing")
     keeping: ResumableConfig = group(ResumableConfig(), "keeping")
 
@@ -240,7 +242,24 @@ class CompareConfig(Checked):
     dataset: str = option(
         "", "Only runs on this data set; empty: that of the newest run.", metavar="NAME|PATH", group="data"
     )
+    baseline: str = option(
+        "",
+        "Compare with this arm, such as 'alpha=0.5 T=4'; empty: with alpha = 1 of the same recipe.",
+        metavar="ARM",
+        group="answer",
+    )
+    answer: AnswerConfig = group(AnswerConfig(), "answer")
     keeping: KeepingConfig = group(KeepingConfig(), "keeping")
+
+
+@dataclass(frozen=True)
+class ReportConfig(CompareConfig):
+    """Which finished runs are reported on, and where the report goes."""
+
+    output: str = option(
+        "report", "Folder of the report: a page, its figures, tables.", metavar="PATH", incidental=True, group="report"
+    )
+    open: bool = option(False, "Open the page in a browser.", incidental=True, group="report")
 
 
 @dataclass(frozen=True)
@@ -274,6 +293,7 @@ AnyConfig = TypeVar(
     CohortConfig,
     StudyConfig,
     CompareConfig,
+    ReportConfig,
     StoreConfig,
     SyncConfig,
     DoctorConfig,

@@ -139,11 +139,24 @@ class ResumableConfig(KeepingConfig):
         return self.checkpoints == "store" and not self.offline
 
 
+@dataclass(frozen=True)
+class AnswerConfig(Checked):
+    """What counts as an answer."""
+
+    margin: float = option(
+        0.5,
+        "Percentage points of test accuracy within which two arms count as equivalent; set it before looking.",
+        above=0,
+        high=100,
+        incidental=True,
+    )
+
+
 TEACHER_RECIPE = Recipe(epochs=20, lr=0.1, weight_decay=5e-4)
 STUDENT_RECIPE = Recipe(epochs=10, lr=0.05, weight_decay=1e-4)
 
 
 def logged(config: Checked) -> dict[str, Value]:
     """What a run is known by: all values but those that say where it runs, keeps things and tells of them."""
-    kept = {spec.name for group in (ResumableConfig, PlacingConfig) for spec in fields(group)}
+    kept = {"data_dir", *(spec.name for group in (ResumableConfig, PlacingConfig) for spec in fields(group))}
     return {name: value for name, value in flat(config).items() if name not in kept}

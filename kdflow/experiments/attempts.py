@@ -12,8 +12,8 @@ from kdflow.experiments.lifetime import line_to_go_on
 from kdflow.experiments.same_computation import same_threads, tell_differences
 from kdflow.journal.journal import Journal
 from kdflow.tracking import carried
+from kdflow.tracking.pointers import reopen
 from kdflow.tracking.presence import is_of_this_store
-from kdflow.tracking.run import reopen
 from kdflow.tracking.surroundings import STUDY_TAG
 from kdflow.training.identity import SCHEMA
 

@@ -16,7 +16,8 @@ from kdflow.config import (
     needs_teacher,
     texts,
 )
-from kdflow.experiments import compare, grid, reuse
+from kdflow.experiments import compare, descriptions, grid, reuse
+from kdflow.experiments.answering import answered
 from kdflow.experiments.find_teacher import Teacher
 from kdflow.experiments.lifetime import begun
 from kdflow.experiments.results import Trained
@@ -89,7 +90,7 @@ def run_cohort(config: CohortConfig, *, nested: bool = False) -> list[Trained]:
         done = reuse.finished(session, list(known_by), teacher=teacher.run_id if teacher else "")
         done = {known: record for known, record in done.items() if not session.has("student", known)}
         for known, record in done.items():
-            reuse.tell(record, f"student {grid.student_name(known_by[known])}", session)
+            reuse.tell(record, grid.run_name(known_by[known]), session)
         left = [plan_run(one, session, _teaching(one, teacher)) for known, one in known_by.items() if known not in done]
         trained = _train_students(session, left, list(known_by), teacher) if left else []
         trained += [reuse.reused(one, known_by[known], session.data, session.runs) for known, one in done.items()]
@@ -103,12 +104,13 @@ def _train_students(
     """Trains students in a run of their own, in which theirs are nested."""
     known_by, data, runtime = joint_signature("cohort", members), session.data, session.runtime
     tags = data_tags(data) | settled_tags(runtime)
-    name = f"cohort seed={session.config.runtime.seed}"
+    name = grid.cohort_name(session.config, data.name, of_study=bool(session.around.study))
     with (
         session.begun(known_by, teacher=teacher) as outbox,
         Run(outbox, "cohort", name, tags=tags, signature=known_by) as cohort,
     ):
         cohort.params(params(session.config, teacher=teacher.run_id if teacher else "") | runtime.settled)
+        cohort.describe(descriptions.of_cohort(session.config, data))
         return train_cohort(plans, data, session.config.recipe, runtime, outbox, teacher=teacher, parent=cohort)
 
 
@@ -121,8 +123,7 @@ def _trained(session: Session[Any], teacher: Teacher | None = None) -> Trained:
         if not session.journal:
             done = reuse.finished(session, [known_by], teacher=teacher.run_id if teacher else "")
             if known_by in done:
-                name = "teacher" if isinstance(config, TeacherConfig) else f"student {grid.student_name(config)}"
-                reuse.tell(done[known_by], name, session)
+                reuse.tell(done[known_by], grid.run_name(config), session)
                 return reuse.reused(done[known_by], config, session.data, session.runs)
         plan = plan_run(config, session, taught_by)
         with session.begun(known_by, teacher=teacher) as outbox:
@@ -135,7 +136,7 @@ def _teaching(config: StudentConfig, teacher: Teacher | None) -> str:
 
 
 def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
-    """Compares finished runs and logs tables and figures as a run of its own.
+    """Compares finished runs and logs tables and figures, as the one run that compares the students of these teachers.
 
     Args:
         config: The options.
@@ -152,8 +153,9 @@ def run_compare(config: CompareConfig, *, nested: bool = False) -> Comparison:
     if not config.keeping.offline:
         make_ready(otherwise=KEPT_HERE, named=around.run)
     compare.tell_teacher(comparison, runs, named=bool(config.teacher))
-    with begun("compare", config.keeping, {}, around) as outbox:
-        return compare.log(comparison, outbox, runs)
+    answer = answered(comparison, runs, config.answer, baseline=config.baseline)
+    with begun("compare", config.keeping, {}, around) as outbox, compare.run_of(comparison, outbox, runs) as run:
+        return compare.log(answer, run, runs)
 
 
 def plan_run(config: TeacherConfig | StudentConfig, session: Session[Any], taught_by: str = "") -> Plan:

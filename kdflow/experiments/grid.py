@@ -37,11 +37,8 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """For people, such as "student alpha=0 T=4, seed 1"."""
-        seed = self.config.runtime.seed
-        if isinstance(self.config, TeacherConfig):
-            return f"teacher, seed {seed}"
-        return f"student {student_name(self.config)}, seed {seed}"
+        """See `run_name`."""
+        return run_name(self.config)
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,30 @@ def student_name(config: StudentConfig) -> str:
     if config.distiller != StudentConfig().distiller:
         name += f" {config.distiller}"
     return f"{name} T={show(config.temperature)}" if _is_softened(config) else name
+
+
+def run_name(config: TeacherConfig | StudentConfig) -> str:
+    """What a run is called, such as "teacher alexnet seed=0" or "student alpha=0 T=4 seed=1"."""
+    what = f"teacher {config.model}" if isinstance(config, TeacherConfig) else f"student {student_name(config)}"
+    return f"{what} seed={config.runtime.seed}"
+
+
+def cohort_name(config: CohortConfig, data: str, *, of_study: bool) -> str:
+    """What the run of a cohort is called: in a study by its seed, such as "seed 1".
+
+    Args:
+        config: Of the cohort.
+        data: Short name of the data set.
+        of_study: Whether the cohort is a job of a study.
+    """
+    seed = f"seed {config.runtime.seed}" + f", part {config.cohort_number}" * bool(config.cohort_size)
+    return seed if of_study else f"cohort {data} {seed}"
+
+
+def study_name(config: StudyConfig, data: str) -> str:
+    """What the run of a study is called, such as "study digits seeds 0-4"."""
+    seeds = config.every_seed
+    return f"study {data} {'seeds' if len(seeds) > 1 else 'seed'} {show(seeds)}"
 
 
 def students(config: CohortConfig) -> list[StudentConfig]:

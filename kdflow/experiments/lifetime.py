@@ -13,8 +13,11 @@ from kdflow.common.mlflow_project import how_to_go_on, typed
 from kdflow.common.signals import Stopped
 from kdflow.common.text import redact
 from kdflow.config import KeepingConfig
+from kdflow.experiments import descriptions
 from kdflow.journal.journal import DIVERGED, Journal
+from kdflow.tracking import links
 from kdflow.tracking.address import uri
+from kdflow.tracking.descriptions import RUN, shortened
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.surroundings import Surroundings
 
@@ -59,13 +62,18 @@ def begun(
                 with suppress(KdflowError):  # on a full disk the first error is still the one to tell
                     outbox.write("tags", journal.key, tags={DIVERGED: "true"})
             _end_runs(outbox, "FAILED" if isinstance(error, Exception) else "KILLED")
+            can_go_on = kind != "compare" and not isinstance(error, DivergedError)
+            go_on = line_to_go_on(journal, keeping) if can_go_on else ""
+            _tell_why(outbox, str(error) or "interrupted", go_on)
             outbox.settle(within=LAST_WORDS)
-            if kind != "compare" and not isinstance(error, DivergedError):
-                error.add_note(f"go on with: {line_to_go_on(journal, keeping)}")
+            if go_on:
+                error.add_note(f"go on with: {go_on}")
             raise
         outbox.require_told()
         outbox.put_down()
         shutil.rmtree(journal.checkpoints, ignore_errors=True)  # nothing is left to go on with
+        if page := links.page_of(journal.id) if not outbox.offline else "":
+            say(f"In MLflow: {page}", vital=True)
         if outbox.offline:
             say(f"Kept in {journal.folder}; `{typed(journal.sync_command)}` tells the store.", vital=True)
 
@@ -92,3 +100,13 @@ def _end_runs(outbox: Outbox, status: str) -> None:
     for key in outbox.journal.open:
         with suppress(KdflowError):  # whatever cannot be kept is told all the same
             outbox.write("status", key, status=status)
+
+
+def _tell_why(outbox: Outbox, why: str, go_on: str) -> None:
+    """Says in the description of each run that broke off why it did."""
+    journal = outbox.journal
+    for key in journal.begun:
+        if journal.status(key) in ("FAILED", "KILLED"):
+            text = descriptions.of_end(journal.texts(key).get(RUN, ""), why, go_on)
+            with suppress(KdflowError):  # the disk may be full
+                outbox.write("describe", key, texts={RUN: shortened(text)})

@@ -6,16 +6,16 @@ from typing import Any
 
 from kdflow import models
 from kdflow.analysis.records import role
-from kdflow.analysis.students import TEACHER
 from kdflow.common.console import say
 from kdflow.config import StudentConfig, TeacherConfig
 from kdflow.data import Dataset
 from kdflow.experiments.results import Trained
 from kdflow.experiments.session import Session
+from kdflow.journal.entries import TEACHER
 from kdflow.models import weights
+from kdflow.tracking.pointers import give_way
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
-from kdflow.tracking.run import give_way
 from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG
 
 

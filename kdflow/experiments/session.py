@@ -25,8 +25,9 @@ from kdflow.tracking.checks import OFFLINE, make_ready, require_artifacts_in_pla
 from kdflow.tracking.container import require_whole_store
 from kdflow.tracking.journal_runs import JournalRuns
 from kdflow.tracking.outbox import Outbox
+from kdflow.tracking.pointers import reopen
 from kdflow.tracking.readers import Runs
-from kdflow.tracking.run import data_tags, reopen
+from kdflow.tracking.run import data_tags
 from kdflow.tracking.store_runs import StoreRuns
 from kdflow.tracking.surroundings import Surroundings, require_surroundings
 from kdflow.training.identity import SCHEMA, Signer

@@ -5,17 +5,21 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from kdflow.analysis import selection
+from kdflow.analysis.answer import Answer
 from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.records import role
 from kdflow.common.errors import KdflowError, TrackingError
+from kdflow.common.text import command
 from kdflow.config import TEACHER_OPTIONS, CompareConfig, StudyConfig, settings_file
 from kdflow.config.option import Value
-from kdflow.data import lasting_name
-from kdflow.experiments import compare, reuse
+from kdflow.data import Dataset, lasting_name
+from kdflow.experiments import compare, descriptions, reuse
+from kdflow.experiments.answering import answered
 from kdflow.experiments.commands import plan_run
 from kdflow.experiments.find_teacher import Teacher
-from kdflow.experiments.grid import Grid, PlannedRun, told
+from kdflow.experiments.grid import Grid, PlannedRun, study_name, told, typed_again
 from kdflow.experiments.progress import JobsProgress
+from kdflow.experiments.provenance import COMMAND_TAG
 from kdflow.experiments.session import Session, prepare, readable
 from kdflow.experiments.study_plan import StudyPlan, job_config
 from kdflow.experiments.training_runs import train_cohort
@@ -58,10 +62,10 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
         done = _done(grid, session, known)
         plan = StudyPlan.made(grid, session, done)
         plan.tell()
-        tags = data_tags(session.data) | settled_tags(session.runtime)
+        tags = data_tags(session.data) | settled_tags(session.runtime) | {COMMAND_TAG: _typed(session.config)}
         with (
             session.begun(together, teacher=known) as outbox,
-            Run(outbox, "study", f"study {session.data.name}", tags=tags, signature=together) as study,
+            Run(outbox, "study", study_name(session.config, session.data.name), tags=tags, signature=together) as study,
         ):
             _describe(study, session, known)
             if plan.is_one_training:
@@ -69,8 +73,8 @@ def run_study(config: StudyConfig, *, nested: bool = False) -> Comparison | None
             else:
                 teachers, missing = _train_elsewhere(grid, session, plan, known, outbox, study)
             outbox.settle()
-            runs, comparison = _compare(outbox, teachers, grid, missing)
-            logged = compare.log(comparison, outbox, runs, parent=study)
+            runs, answer = _answer(outbox, teachers, grid, session.data, missing)
+            logged = compare.log(answer, study, runs)
             if missing:
                 raise KdflowError(missing)
             return logged
@@ -90,6 +94,7 @@ def _describe(study: Run, session: Session[StudyConfig], known: Teacher | None) 
     settled: dict[str, Value] = {"dataset": lasting_name(session.data.source), "threads": runtime.threads}
     settled |= {"teacher": known.run_id} if known else {}
     study.text(settings_file.text("study", config, **settled), "config.yaml")
+    study.describe(descriptions.of_study(config, session.data))
 
 
 def _train_here(
@@ -154,16 +159,24 @@ def _train_elsewhere(
     return teachers, f"{said}; {where}; the same command again trains only what is missing"
 
 
-def _compare(outbox: Outbox, teachers: Collection[str], grid: Grid, missing: str) -> tuple[Runs, Comparison]:
-    """Compares the students of a grid as the store has them, or as they are kept here if it goes away."""
-    runs_dir, known_by = grid.config.keeping.runs_dir, {one.signature for one in grid.students}
+def _answer(outbox: Outbox, teachers: Collection[str], grid: Grid, data: Dataset, missing: str) -> tuple[Runs, Answer]:
+    """Answers of a grid what the store has of it, or what is kept here if it goes away."""
+    config, known_by = grid.config, {one.signature for one in grid.students}
     ids = [outbox.journal.id_of(one) for one in teachers]
+
+    def asked(runs: Runs) -> tuple[Runs, Answer]:
+        comparison = selection.find(CompareConfig(), runs, taught_by=ids, known_by=known_by)
+        return runs, answered(comparison, runs, config.answer, command=_typed(config), data=data)
+
+    runs_dir = config.keeping.runs_dir
     try:
         if not outbox.in_trouble:
-            store = readable(runs_dir, offline=False)
             with suppress(TrackingError):
-                return store, selection.find(CompareConfig(), store, taught_by=ids, known_by=known_by)
-        kept = readable(runs_dir, offline=True)
-        return kept, selection.find(CompareConfig(), kept, taught_by=ids, known_by=known_by)
+                return asked(readable(runs_dir, offline=False))
+        return asked(readable(runs_dir, offline=True))
     except KdflowError as error:
         raise KdflowError(missing) if missing else error from error
+
+
+def _typed(config: StudyConfig) -> str:
+    return command("kdflow", "study", *typed_again(config))

@@ -1,40 +1,38 @@
 """Training a cohort with each member an MLflow run: logged by epoch, evaluated once, registered."""
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from kdflow.common import signals
 from kdflow.common.console import say, warn
-from kdflow.common.version import __version__
 from kdflow.config import Recipe, StudentConfig, TeacherConfig, needs_teacher, settings_file
 from kdflow.config.option import Value
 from kdflow.data import Dataset, lasting_name
-from kdflow.data.base import IMAGE_SIZE
 from kdflow.device.runtime import Runtime
 from kdflow.evaluation.metrics import curves
 from kdflow.evaluation.predictions import PREDICTIONS
 from kdflow.evaluation.scores import final_evaluation
 from kdflow.evaluation.speed import speed, to_teacher
+from kdflow.experiments import descriptions, run_files
 from kdflow.experiments.find_teacher import Teacher
+from kdflow.experiments.grid import run_name
 from kdflow.experiments.progress import TrainingProgress
 from kdflow.experiments.results import Trained
+from kdflow.journal.entries import TEACHER
 from kdflow.journal.journal import DIVERGED
 from kdflow.models import cost, weights
 from kdflow.models.export import Servable
 from kdflow.reports import formats
+from kdflow.reports.styles import alpha_colour
 from kdflow.tracking.model_registry import registered_name
 from kdflow.tracking.outbox import Outbox
 from kdflow.tracking.record import WEIGHTS_FOLDER
 from kdflow.tracking.run import Run, data_tags, settled_tags
-from kdflow.tracking.surroundings import SIGNATURE_TAG
 from kdflow.tracking.system_metrics import SystemMetrics
 from kdflow.training import checkpoint
 from kdflow.training.cohort import Step
@@ -44,6 +42,9 @@ from kdflow.training.member import Member
 
 BARELY_ABOVE_CHANCE = 1.2
 """Times the accuracy of guessing: a run that ends below has learned nothing of its training images."""
+
+FIRST = "val/accuracy"
+"""MLflow's page that compares runs draws first the metric that was logged first."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Plan:
 
     @property
     def run_name(self) -> str:
-        """Shown in the MLflow UI, such as "teacher" or "student alpha=0 T=4"."""
-        return self.role if self.role == self.member.name else f"{self.role} {self.member.name}"
+        """See `kdflow.experiments.grid.run_name`."""
+        return run_name(self.config)
 
 
 def train_cohort(
@@ -97,10 +98,11 @@ def train_cohort(
         runs = [open_runs.enter_context(_open_run(plan, data, runtime, outbox, teacher, parent)) for plan in plans]
         if not all(run.finished for run in runs):
             for run, plan in zip(runs, plans, strict=True):
-                _describe(run, plan, data, runtime, teacher)
+                if not run.finished:
+                    _describe(run, plan, data, runtime, teacher)
             _train(plans, runs, data, recipe, runtime, teacher, outbox)
         quickness = {} if all(run.finished for run in runs) else _speed(model, teacher, data, runtime)
-        return [_finish(run, plan, data, runtime, quickness) for run, plan in zip(runs, plans, strict=True)]
+        return [_finish(run, plan, data, runtime, teacher, quickness) for run, plan in zip(runs, plans, strict=True)]
 
 
 def _open_run(
@@ -108,19 +110,27 @@ def _open_run(
 ) -> Run:
     tags = data_tags(data) | settled_tags(runtime)
     tags |= {"kdflow.validation": data.validation, "kdflow.dataset": lasting_name(data.source)}
-    if teacher and needs_teacher(plan.member.alpha):
-        tags["kdflow.teacher_run_id"] = teacher.run_id
+    tags["mlflow.runColor"] = alpha_colour(plan.member.alpha if plan.role == "student" else None)
+    if taught_by := _taught_by(plan, teacher):
+        tags[TEACHER] = taught_by
     return Run(outbox, plan.role, plan.run_name, parent=parent, tags=tags, signature=plan.signature)
+
+
+def _taught_by(plan: Plan, teacher: Teacher | None) -> str:
+    """The run that teaches; empty where none does."""
+    return teacher.run_id if teacher and needs_teacher(plan.member.alpha) else ""
 
 
 def _describe(run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None) -> None:
     described = params(plan.config, teacher=teacher.run_id if teacher else "") | runtime.settled
     run.params(described | cost.sizes(plan.member.model))
     run.dataset(data)
-    run.text(json.dumps(_environment(runtime), indent=2), "environment.json")
+    run.text(json.dumps(run_files.environment(runtime), indent=2), "environment.json")
     settled: dict[str, Value] = {"dataset": lasting_name(data.source), "threads": runtime.threads}
-    settled |= {"teacher": teacher.run_id} if teacher and needs_teacher(plan.member.alpha) else {}
+    taught_by = _taught_by(plan, teacher)
+    settled |= {"teacher": taught_by} if taught_by else {}
     run.text(settings_file.text(plan.role, plan.config, **settled), "config.yaml")
+    run.describe(descriptions.of_training(plan.config, data, taught_by), teacher=taught_by)
 
 
 def _train(
@@ -173,7 +183,7 @@ def _checkpoints(plans: Sequence[Plan], outbox: Outbox) -> Path:
 
 def _log(runs: Sequence[Run], metrics: Sequence[Mapping[str, float]], epoch: int) -> None:
     for run, values in zip(runs, metrics, strict=True):
-        run.metrics(values, step=epoch)
+        run.metrics({name: values[name] for name in sorted(values, key=FIRST.__ne__)}, step=epoch)
 
 
 def _speed(model: nn.Module, teacher: Teacher | None, data: Dataset, runtime: Runtime) -> dict[str, float]:
@@ -185,7 +195,9 @@ def _speed(model: nn.Module, teacher: Teacher | None, data: Dataset, runtime: Ru
     return found[""] | (to_teacher(found[""], found["teacher"]) if teacher else {})
 
 
-def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: dict[str, float]) -> Trained:
+def _finish(
+    run: Run, plan: Plan, data: Dataset, runtime: Runtime, teacher: Teacher | None, quickness: dict[str, float]
+) -> Trained:
     model, folder = plan.member.model, run.artifacts / WEIGHTS_FOLDER
     if run.finished:
         model.load_state_dict(weights.read_weights(folder), strict=True)
@@ -201,10 +213,13 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: di
     drawn = formats.run_curves(f"{run.name}, {data.name}", run.history(curves()), validation=data.validation)
     run.file(formats.png(drawn), "loss_curves.png")
     folder.mkdir(exist_ok=True)
-    weights.save(folder, model, _card(plan, data))
+    weights.save(folder, model, run_files.card(plan.config, plan.role, plan.signature, data))
     run.artifact(WEIGHTS_FOLDER)
     name = registered_name(plan.role, data)
-    run.register(name, WEIGHTS_FOLDER, version_tags(plan.config, run.scores) | {SIGNATURE_TAG: plan.signature})
+    tags = version_tags(plan.config, run.scores, validated=len(data.val))
+    run.register(name, WEIGHTS_FOLDER, tags)
+    taught_by = _taught_by(plan, teacher)
+    run.describe(descriptions.of_model(plan.config, data, taught_by, run.scores, name), teacher=taught_by)
     run.close("FINISHED")
     say(f"{run.name}: {_outcome(run)}", vital=True)
     return Trained(run.id, model, run.address, run.scores, data.validation, plan.signature)
@@ -213,35 +228,3 @@ def _finish(run: Run, plan: Plan, data: Dataset, runtime: Runtime, quickness: di
 def _outcome(run: Run) -> str:
     registered = f"registered as {run.address}" if run.address else "to be registered when the store can be used"
     return f"test accuracy {run.scores['final/test_accuracy']:.2%}, {registered}"
-
-
-def _card(plan: Plan, data: Dataset) -> dict[str, object]:
-    return {
-        "role": plan.role,
-        "signature": plan.signature,
-        "model": plan.config.model,
-        "classes": list(data.classes),
-        "image_size": IMAGE_SIZE,
-        "mean": list(data.mean),
-        "std": list(data.std),
-        "data": data.name,
-        "data_digest": data.digest,
-        "split_digest": data.split_digest,
-        "kdflow": __version__,
-        "torch": torch.__version__,
-    }
-
-
-def _environment(runtime: Runtime) -> dict[str, object]:
-    import torchvision
-
-    return {
-        "kdflow": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "system": platform.platform(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "computed on": runtime.describe(),
-    }

@@ -8,17 +8,20 @@ from kdflow.common.errors import TrackingError
 
 
 def tell() -> None:
-    """Prints a link for each experiment that holds runs of kdflow; a store that does not answer stops nothing."""
+    """Prints links to each experiment that holds runs of kdflow, and to its newest study.
+
+    A store that does not answer stops nothing.
+    """
     from kdflow.tracking.address import sqlite_file
-    from kdflow.tracking.links import EXPERIMENTS_PAGE, experiment_pages, ui_address
+    from kdflow.tracking.links import EXPERIMENTS_PAGE, pages, ui_address
 
     address, store = ui_address(), sqlite_file()
     try:
-        found = {} if store and not store.exists() else experiment_pages()
+        found = {} if store and not store.exists() else pages()
     except TrackingError:
         found = {}
     for name, page in found.items():
-        say(f"Experiment {name}: {address}{page}")
+        say(f"{name}: {address}{page}")
     if not found:
         say(f"Experiments: {address}{EXPERIMENTS_PAGE}")
 

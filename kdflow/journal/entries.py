@@ -5,7 +5,9 @@ from typing import Any
 
 Entry = dict[str, Any]
 """With `kind`, `run` (its key), `time` (milliseconds since 1970), and what its kind needs."""
-RUN_TAGS = ("mlflow.parentRunId", "kdflow.study_id", "kdflow.teacher_run_id", "teacher_run_id")
+PARENT, TEACHER = "mlflow.parentRunId", "kdflow.teacher_run_id"
+"""Tags: the run in which another is nested, and the one that taught it."""
+RUN_TAGS = (PARENT, "kdflow.study_id", TEACHER, "teacher_run_id")
 """Tags and params whose values are runs: keys of journals until the store has given them ids."""
 
 
@@ -37,15 +39,23 @@ class Entries:
         return [entry for entry in self.entries if entry["run"] == key and entry["kind"] == kind]
 
     @property
+    def begun(self) -> list[str]:
+        """All runs, in the order in which they were begun."""
+        return [entry["run"] for entry in self.entries if entry["kind"] == "create"]
+
+    @property
     def open(self) -> list[str]:
         """The runs that were begun and not ended, the last begun first."""
-        begun = [entry["run"] for entry in self.entries if entry["kind"] == "create"]
-        return [key for key in reversed(begun) if self.status(key) == "RUNNING"]
+        return [key for key in reversed(self.begun) if self.status(key) == "RUNNING"]
 
     def status(self, key: str) -> str | None:
         """How a run stands; None if it was never begun."""
         told = self.of(key, "status")
         return told[-1]["status"] if told else "RUNNING" if self.of(key, "create") else None
+
+    def texts(self, key: str) -> dict[str, str]:
+        """How a run and what belongs to it was described last, by what is described."""
+        return {what: text for entry in self.of(key, "describe") for what, text in entry["texts"].items()}
 
     def metrics(self, key: str) -> dict[str, dict[int, float]]:
         """What was logged for a run: metric name to its values by step."""

@@ -57,10 +57,12 @@ EFFECT = (
 """The columns of what an arm gains."""
 
 
-def markdown(answer: Answer) -> str:
+def markdown(answer: Answer, *, whole: bool = True) -> str:
     """Returns the answer, the teacher and its students as a pipe table, and footnotes below.
 
-    What was measured follows in further tables, and where there are arms of several seeds, every single run.
+    Args:
+        answer: To tell.
+        whole: Let what was measured follow in further tables, and where there are arms of several seeds every run.
     """
     comparison = answer.comparison
     lines = [f"{markdown_escaped(answer.sentence)}\n"] if answer.sentence else []
@@ -71,6 +73,8 @@ def markdown(answer: Answer) -> str:
     ]
     if comparison.footnotes:
         lines += ["", *(f"- {_markdown_line(note)}" for note in comparison.footnotes)]
+    if not whole:
+        return "\n".join(lines) + "\n"
     further = {
         "Epochs until a validation accuracy is reached.": tables.learning(answer),
         "Fidelity to the teacher, on test images.": tables.fidelity(answer),

@@ -30,16 +30,17 @@ def styles(arms: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
     return [
         {
             "label": label,
-            "color": _colour(row.alpha),
+            "color": alpha_colour(row.alpha),
             "linestyle": LINE_STYLES[max(temperatures.index(row.temperature) - 1, 0) % len(LINE_STYLES)],
-            "markerfacecolor": "white" if temperatures.index(row.temperature) > 1 else _colour(row.alpha),
+            "markerfacecolor": "white" if temperatures.index(row.temperature) > 1 else alpha_colour(row.alpha),
             "marker": MARKERS[methods.index((row.model, row.distiller)) % len(MARKERS)],
         }
         for row, label in zip(rows, labels, strict=True)
     ]
 
 
-def _colour(alpha: float | None) -> str:
+def alpha_colour(alpha: float | None) -> str:
+    """Returns the colour of a run of that alpha, such as "#004488"; of a teacher, which has none, grey."""
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     return GREY if alpha is None else to_hex(LinearSegmentedColormap.from_list("alpha", ALPHA_COLOURS, N=1001)(alpha))

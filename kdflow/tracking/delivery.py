@@ -7,16 +7,22 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
 from kdflow.common.errors import TrackingError
-from kdflow.journal.entries import RUN_TAGS, Entry, runs_named
+from kdflow.journal.entries import PARENT, RUN_TAGS, TEACHER, Entry, runs_named
 from kdflow.journal.folders import KEY
 from kdflow.journal.journal import Journal
 from kdflow.tracking.client import client
+from kdflow.tracking.descriptions import describe
 from kdflow.tracking.experiments import experiment_id
+from kdflow.tracking.lineage import taught_by, tie_metrics
 from kdflow.tracking.model_registry import register
 from kdflow.tracking.presence import absence, absent
+from kdflow.tracking.record import EVERY_EPOCH
 from kdflow.tracking.refusals import Refused, remedy
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 from kdflow.tracking.trouble import failure
+
+COMPARES = "kdflow.compares"
+"""Tag of the run of a comparison: what it compares (see `kdflow.experiments.compare`)."""
 
 
 def deliver(entry: Entry, journal: Journal) -> None:
@@ -47,7 +53,7 @@ def reason_of(error: Exception, entry: Entry, journal: Journal) -> str:
 
 def _create(entry: Entry, journal: Journal) -> None:
     """Makes a run, or takes the one that `mlflow run` made for the command; a name that somebody chose stays."""
-    key, name = entry["run"], entry["name"]
+    key = entry["run"]
     told_key = journal.told_key(key)
     tags = _translated(entry["tags"], journal) | {KEY_TAG: told_key}
     if known := journal.ids.get(key):
@@ -55,6 +61,7 @@ def _create(entry: Entry, journal: Journal) -> None:
             raise Refused(f"run {known}: {gone}")
         _tag(known, tags)  # a run that they name may have an id by now
         return
+    name = _name(entry, journal)
     around = Surroundings(**entry["around"]) if "around" in entry else Surroundings(entry.get("adopt") or "")
     if journal.moved_to:
         around = Surroundings(name=around.name)
@@ -65,18 +72,50 @@ def _create(entry: Entry, journal: Journal) -> None:
         journal.ids[key] = run.info.run_id
         return
     if parent := parent_of(around, told_key):
-        experiment, tags = parent.info.experiment_id, tags | {"mlflow.parentRunId": parent.info.run_id}
-    elif study := journal.ids.get(entry["tags"].get("mlflow.parentRunId", "")):
+        experiment, tags = parent.info.experiment_id, tags | {PARENT: parent.info.run_id}
+    elif study := journal.ids.get(entry["tags"].get(PARENT, "")):
         experiment = client().get_run(study).info.experiment_id  # wherever that was nested
     else:
         experiment = experiment_id(journal.moved_to or entry["experiment"])
-    found = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{told_key}'", max_results=1)
-    if found:
-        journal.ids[key] = found[0].info.run_id
-        _tag(journal.ids[key], tags)
+    if found := _made_before(experiment, told_key) or _compared_before(experiment, tags):
+        journal.ids[key] = found
+        _tag(found, tags)
         return
     made = entry.get("made", {}) | tags
     journal.ids[key] = client().create_run(experiment, entry["time"], made, around.name or name).info.run_id
+
+
+def _made_before(experiment: str, told_key: str) -> str | None:
+    """The run that the store has of a command already, though that could not be noted."""
+    found = client().search_runs([experiment], f"tags.`{KEY_TAG}` = '{told_key}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _compared_before(experiment: str, tags: Mapping[str, str]) -> str | None:
+    """The newest run of an earlier comparison of the same, which the new one takes the place of."""
+    if COMPARES not in tags:
+        return None
+    found = client().search_runs(
+        [experiment], f"tags.`{COMPARES}` = '{tags[COMPARES]}'", order_by=["attributes.start_time DESC"]
+    )
+    alike = [str(run.info.run_id) for run in found if run.data.tags.get(PARENT) == tags.get(PARENT)]
+    for run_id in alike[:1]:
+        client().update_run(run_id, "RUNNING")
+        return run_id
+    return None
+
+
+def _name(entry: Entry, journal: Journal) -> str:
+    """How a run is shown: of a student that has a teacher, with the begin of the teacher's id."""
+    name, teacher = str(entry["name"]), _teacher(entry["run"], journal)
+    return f"{name} teacher={teacher[:8]}" if teacher else name
+
+
+def _teacher(key: str, journal: Journal) -> str:
+    """The id that the store gave the teacher of a run; empty without one, and until it has one."""
+    named = next((entry["tags"].get(TEACHER, "") for entry in journal.of(key, "create")), "")
+    teacher = _id(named, journal)
+    return "" if KEY.match(teacher) else teacher
 
 
 def _tags(entry: Entry, journal: Journal) -> None:
@@ -106,7 +145,10 @@ def _inputs(entry: Entry, journal: Journal) -> None:
         )
         for one in entry["datasets"]
     ]
-    client().log_inputs(journal.ids[entry["run"]], datasets=inputs)
+    run_id = journal.ids[entry["run"]]
+    client().log_inputs(run_id, datasets=inputs)
+    if teacher := _teacher(entry["run"], journal):
+        taught_by(run_id, teacher)
 
 
 def _artifact(entry: Entry, journal: Journal) -> None:
@@ -119,9 +161,15 @@ def _artifact(entry: Entry, journal: Journal) -> None:
 
 def _register(entry: Entry, journal: Journal) -> None:
     key = entry["run"]
+    epochs = max(journal.metrics(key).get(EVERY_EPOCH, {1: 0}))
     journal.addresses[key] = register(
-        journal.ids[key], entry["model"], journal.folder / entry["weights"], entry["tags"]
+        journal.ids[key], entry["model"], journal.folder / entry["weights"], entry["tags"], epochs=epochs
     )
+    tie_metrics(key, journal)
+
+
+def _describe(entry: Entry, journal: Journal) -> None:
+    describe(entry, journal, journal.addresses.get(entry["run"], ""))
 
 
 def _status(entry: Entry, journal: Journal) -> None:
@@ -140,6 +188,7 @@ _DELIVERIES: dict[str, Callable[[Entry, Journal], None]] = {
     "inputs": _inputs,
     "artifact": _artifact,
     "register": _register,
+    "describe": _describe,
     "status": _status,
 }
 

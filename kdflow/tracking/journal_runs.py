@@ -1,5 +1,6 @@
 """Reading runs back from the journals in `--runs-dir`, where no store can be asked."""
 
+import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,6 +83,22 @@ class JournalRuns(Runs):
             raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?")
         yield folder
 
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """See `Runs`."""
+        key, journal = self._find(Reference.read(run_id))
+        path = journal.artifacts(key) / name
+        return path.read_bytes() if path.is_file() else None
+
+    def images(self, run_id: str) -> dict[str, int]:
+        """See `Runs`."""
+        key, journal = self._find(Reference.read(run_id))
+        seen = [one for entry in journal.of(key, "inputs") for one in entry["datasets"]]
+        return {one["context"]: json.loads(one["profile"])["images"] for one in seen}
+
+    def run_page(self, run_id: str) -> str:
+        """None: no server knows it."""
+        return ""
+
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """See `Runs`."""
         return "after `kdflow sync`, with `kdflow compare`"
@@ -133,4 +150,6 @@ def _record(key: str, journal: Journal) -> Record:
     logged = journal.metrics(key)
     metrics = {name: steps[max(steps)] for name, steps in logged.items()}
     status, trained = journal.status(key) or "RUNNING", max(logged.get(EVERY_EPOCH, {0: 0}))
-    return Record(journal.id_of(key), status, created["time"], params, metrics, tags, trained)
+    ends = [entry["time"] for entry in journal.of(key, "status") if entry["status"] != "RUNNING"]
+    ended = ends[-1] if ends and status != "RUNNING" else 0
+    return Record(journal.id_of(key), status, created["time"], params, metrics, tags, trained, ended)

@@ -1,5 +1,6 @@
 """The model registry: exported models, their versions, the champion, and the weights kept beside each run."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import version
@@ -10,7 +11,6 @@ from typing import Any
 import mlflow
 import mlflow.pytorch
 import numpy as np
-from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature, set_signature
 from mlflow.types import Schema, TensorSpec
@@ -23,11 +23,14 @@ from kdflow.models.export import Servable
 from kdflow.models.weights import read_card, read_weights
 from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, newest_first, sound
 from kdflow.tracking.client import client, every_page
+from kdflow.tracking.lineage import drop_unfinished, logged_model
 from kdflow.tracking.presence import obstacle
 
-DATA_TAGS = ("kdflow.data", *DIGESTS)
 STARTED = "kdflow.started"
 """Tag of a version: when its training began, in milliseconds since 1970."""
+
+LONGEST_NAME = 200
+"""Letters of the name of a logged model."""
 
 
 def registered_name(role: str, data: Dataset) -> str:
@@ -35,7 +38,7 @@ def registered_name(role: str, data: Dataset) -> str:
     return f"kdflow-{role}-{data.label}"
 
 
-def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) -> str:
+def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str], *, epochs: int) -> str:
     """Logs a model to its run as an exported program, registers it, and names the champion anew.
 
     What an earlier attempt has done stays. This ends the run as FINISHED.
@@ -45,18 +48,20 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
         name: Under which it is registered.
         weights: Folder of its weights and card.
         facts: Version tags, `val_accuracy` among them.
+        epochs: That it was trained for.
 
     Returns:
         The version's address, such as "models:/kdflow-student-digits/3".
     """
     card = read_card(weights)
-    tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DATA_TAGS}
+    tags = dict(facts) | {tag: card[tag.removeprefix("kdflow.")] for tag in DIGESTS}
     tags[STARTED] = str(client().get_run(run_id).info.start_time)
     known = [one for one in client().search_model_versions(f"run_id = '{run_id}'") if one.name == name]
     if known:
         number = known[0].version
     else:
-        logged = _logged_model(run_id) or _log_model(run_id, weights, card, tags)
+        drop_unfinished(run_id)
+        logged = logged_model(run_id) or _log_model(run_id, weights, card, tags, epochs)
         with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
             number = mlflow.register_model(f"models:/{logged}", name, tags=tags).version
     client().update_run(run_id, status="FINISHED")  # only runs that are can be champion
@@ -64,29 +69,27 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) ->
     return f"models:/{name}/{number}"
 
 
-def _logged_model(run_id: str) -> str | None:
-    """The id of the exported program that a run has logged already; one that was not logged to its end is deleted."""
-    experiment = client().get_run(run_id).info.experiment_id
-    whole = None
-    for logged in client().search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-        if logged.status == LoggedModelStatus.READY:
-            whole = str(logged.model_id)
-        else:
-            client().delete_logged_model(logged.model_id)
-    return whole
+def model_name(run_name: str) -> str:
+    """What the logged model of a run is called: as the run, with _ for what MLflow takes in no model's name."""
+    return re.sub(r"[/:.%\"']", "_", run_name)[:LONGEST_NAME].strip() or "model"
 
 
-def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mapping[str, str], epochs: int) -> str:
     network = models.build(card["model"], len(card["classes"]), seed=0)
     network.load_state_dict(read_weights(weights), strict=True)
     run = client().get_run(run_id)
     logged = client().create_logged_model(
-        run.info.experiment_id, name="model", source_run_id=run_id, tags=dict(tags), params=run.data.params
+        run.info.experiment_id,
+        name=model_name(run.info.run_name or ""),
+        source_run_id=run_id,
+        tags=dict(tags),
+        params=run.data.params,
     )
     outputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(card["classes"])))])
     mlflow.pytorch.log_model(
         Servable(network, card["mean"], card["std"]),
         model_id=logged.model_id,
+        step=epochs,  # MLflow copies the metrics of that step; final ones are tied to their data sets besides
         run_id=run_id,  # MLflow would otherwise open and close a run around it
         serialization_format="pt2",
         input_example=np.zeros((2, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),

@@ -51,5 +51,14 @@ class Runs(Protocol):
             TeacherError: the run keeps none.
         """
 
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """The content of a file at the top of a run's artifacts; None if it has none of that name."""
+
+    def images(self, run_id: str) -> dict[str, int]:
+        """How many images of each part a run saw, such as "train"; empty if that is not known."""
+
+    def run_page(self, run_id: str) -> str:
+        """Where a browser finds a run; empty where no server is known."""
+
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """How to see some runs side by side in a browser."""

@@ -20,6 +20,7 @@ class Record:
         metrics: Last values.
         tags: All tags.
         trained: How many epochs were logged.
+        ended: Milliseconds since 1970; 0 while it runs.
     """
 
     run_id: str
@@ -29,3 +30,4 @@ class Record:
     metrics: dict[str, float]
     tags: dict[str, str]
     trained: int
+    ended: int = 0

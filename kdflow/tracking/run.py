@@ -8,23 +8,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from kdflow.common import files, process
-from kdflow.common.errors import KdflowError
 from kdflow.common.signals import Stopped
 from kdflow.common.text import redact
 from kdflow.common.version import __version__
 from kdflow.config.option import Value, show
 from kdflow.data import Dataset
+from kdflow.journal.entries import PARENT, TEACHER
 from kdflow.journal.journal import Journal
 from kdflow.tracking.client import client
+from kdflow.tracking.descriptions import EXPERIMENT, shortened
 from kdflow.tracking.experiments import chosen_experiment
 from kdflow.tracking.outbox import Outbox
-from kdflow.tracking.presence import require_same_store
 from kdflow.tracking.source import source_tags
-from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG, Surroundings, is_made_for_nothing, is_named_by_user
+from kdflow.tracking.surroundings import SIGNATURE_TAG, STUDY_TAG, Surroundings
 from kdflow.tracking.trouble import reported
 
 if TYPE_CHECKING:
@@ -42,45 +41,11 @@ def settled_tags(runtime: "Runtime") -> dict[str, str]:
 
 
 @reported
-def reopen(journal: Journal) -> None:
-    """Makes sure that a run can be gone on with, and says in the run that `mlflow run` made for this what it does.
-
-    Any other run that the environment names is left as it is.
-
-    Raises:
-        KdflowError: the run is deleted.
-        TrackingError: the store cannot be used, or does not know the run.
-    """
-    require_same_store(journal.ids.values(), journal.started["store"])
-    if journal.key in journal.ids and client().get_run(journal.id).info.lifecycle_stage != "active":
-        raise KdflowError(f"run {journal.id} is deleted; restore it with `mlflow runs restore --run-id {journal.id}`")
-    _point("resume", journal.id, "kdflow.resumes")
-
-
-@reported
-def give_way(run_id: str) -> None:
-    """Says in the run that `mlflow run` made for a command which run is taken in its place.
-
-    Raises:
-        TrackingError: the store cannot be used.
-    """
-    _point("reuse", run_id, "kdflow.reuses")
-
-
-@reported
 def experiment_of(run: "Run") -> dict[str, str]:
     """The variable of the environment that sends other commands to the experiment of a run; none if no store has it."""
     if run.id == run.key:
         return {f"MLFLOW_EXPERIMENT_{kind.upper()}": value for kind, value in chosen_experiment().items()}
     return {"MLFLOW_EXPERIMENT_ID": client().get_run(run.id).info.experiment_id}
-
-
-def _point(role: str, run_id: str, tag: str) -> None:
-    if (made := os.environ.pop("MLFLOW_RUN_ID", "")) and is_made_for_nothing(run := client().get_run(made)):
-        if not is_named_by_user(run):
-            client().update_run(made, name=f"{role} {run_id}")
-        tags = {"kdflow.role": role, tag: run_id, "kdflow.process": process.identity()}
-        client().log_batch(made, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 class Run:
@@ -124,9 +89,9 @@ class Run:
         own |= {SIGNATURE_TAG: signature} if signature else {}
         study = outbox.around.study
         if parent:
-            own |= {"mlflow.parentRunId": parent.key, STUDY_TAG: study or parent.key}
+            own |= {PARENT: parent.key, STUDY_TAG: study or parent.key}
         elif study:
-            own |= {"mlflow.parentRunId": study, STUDY_TAG: study}
+            own |= {PARENT: study, STUDY_TAG: study}
         around = Surroundings() if parent else outbox.around
         if around.named:
             os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow itself does: what else is begun here is another run
@@ -180,15 +145,37 @@ class Run:
         """Sets tags."""
         self._write("tags", tags=dict(tags))
 
+    def describe(self, texts: Mapping[str, str], *, teacher: str = "") -> None:
+        """Describes the run and what belongs to it, in Markdown, unless it says so already or finished before.
+
+        Args:
+            texts: By what they describe: "run", "version" and "model" of what it registers, "experiment". The last two
+                never take the place of what a user wrote; `descriptions.ADDRESS` stands for the version's address.
+            teacher: The run that the texts name, if they name one.
+        """
+        if self.finished:
+            return
+        told = self._journal.texts(self.key)
+        is_own = self.key == self._journal.key  # one run of a command describes the experiment
+        short = {what: shortened(text) for what, text in texts.items() if is_own or what != EXPERIMENT}
+        if new := {what: text for what, text in short.items() if told.get(what) != text}:
+            self._write("describe", texts=new, tags={TEACHER: teacher} if teacher else {})
+
     def params(self, params: Mapping[str, Value]) -> None:
         """Logs params, once."""
         if not self._journal.of(self.key, "params"):
             self._write("params", params={name: show(value) for name, value in params.items()})
 
-    def metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Logs metrics at a step (the epoch, from 1, or 0 for what has none), each name and step once."""
-        logged = self._journal.metrics(self.key)
-        new = {name: value for name, value in metrics.items() if step not in logged.get(name, {})}
+    def metrics(self, metrics: Mapping[str, float], *, step: int = 0, anew: bool = False) -> None:
+        """Logs metrics at a step (the epoch, from 1, or 0 for what has none), each name and step once.
+
+        Args:
+            metrics: By name.
+            step: Of all of them.
+            anew: Log those again that have another value than before.
+        """
+        logged = {name: steps[step] for name, steps in self._journal.metrics(self.key).items() if step in steps}
+        new = {name: value for name, value in metrics.items() if name not in logged or (anew and logged[name] != value)}
         if new:
             self._write("metrics", metrics=new, step=step)
 

@@ -1,9 +1,10 @@
 """Reading runs back from the MLflow store."""
 
 import gc
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sys import intern
 from tempfile import TemporaryDirectory
@@ -114,6 +115,27 @@ class StoreRuns(Runs):
         with TemporaryDirectory(prefix="kdflow-") as folder:
             yield _download_weights(run_id, folder)
 
+    @reported
+    def artifact(self, run_id: str, name: str) -> bytes | None:
+        """See `Runs`."""
+        if name not in (one.path for one in client().list_artifacts(run_id)):
+            return None
+        with TemporaryDirectory(prefix="kdflow-") as folder:
+            return Path(client().download_artifacts(run_id, name, folder)).read_bytes()
+
+    @reported
+    def images(self, run_id: str) -> dict[str, int]:
+        """See `Runs`."""
+        seen = client().get_run(run_id).inputs
+        with suppress(ValueError, KeyError):
+            datasets = [one.dataset for one in seen.dataset_inputs] if seen else []
+            return {one.name.rpartition("-")[2]: json.loads(one.profile or "")["images"] for one in datasets}
+        return {}
+
+    def run_page(self, run_id: str) -> str:
+        """See `Runs`."""
+        return links.page_of(run_id)
+
     def comparison_page(self, run_ids: Sequence[str]) -> str:
         """See `Runs`."""
         try:
@@ -163,6 +185,7 @@ def _record(run: MlflowRun) -> Record:
         {intern(name): value for name, value in run.data.metrics.items()},
         _shared(run.data.tags),
         steps.get(EVERY_EPOCH, 0),
+        run.info.end_time or 0,
     )
 
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from kdflow.config import CohortConfig, StudentConfig, StudyConfig, TeacherConfig, logged, needs_teacher, options
 from kdflow.config.option import Value, show
+from kdflow.data import short_name
 from kdflow.distillers import build, distillers
 
 SCHEMA = 1
@@ -23,6 +24,8 @@ TEACHERS = {"teacher", "teacher_run_id"}
 SAID_OTHERWISE = {"precision", "teacher", "temperature", "knobs"}
 """Options that a signature holds as what they came to mean."""
 DISTILLING = {"distiller", "temperature", "knobs"}
+DECIMALS = 4
+"""Of accuracies in tags, at the least."""
 _OF_STUDIES = {"temperature": "temperatures", "distiller": "distillers"}
 
 
@@ -116,31 +119,39 @@ def without_effect(alpha: float, distiller: str) -> set[str]:
 
 
 def params(config: Trainings, *, teacher: str = "") -> dict[str, Value]:
-    """What a run logs as its params.
+    """What a run logs as its params: of a folder of images its name, as its path is a tag.
 
     Args:
         config: Of the run.
         teacher: The run that teaches, where there is one before this one begins.
     """
-    values = logged(config) | ({"teacher_run_id": teacher} if teacher else {})
-    return {name: value for name, value in values.items() if name not in _without_effect(config)}
+    values = logged(config) | {"dataset": short_name(config.data.dataset)}
+    values |= {"teacher_run_id": teacher} if teacher else {}
+    return {name: value for name, value in values.items() if name not in _without_effect(config) and value != ""}
 
 
-def version_tags(config: TeacherConfig | StudentConfig, scores: Mapping[str, float]) -> dict[str, Value]:
-    """What a registered version is tagged with, beside its data.
+def version_tags(
+    config: TeacherConfig | StudentConfig, scores: Mapping[str, float], *, validated: int
+) -> dict[str, Value]:
+    """What a registered version is tagged with, beside its data: what it is chosen by.
+
+    Accuracies are rounded, to as many decimals as leave apart what differs by one validation image.
 
     Args:
         config: Of the run that trained it.
         scores: The `final/` metrics.
+        validated: Number of validation images.
     """
-    tags: dict[str, Value] = {name.removeprefix("final/"): value for name, value in scores.items()}
-    tags |= {"seed": config.runtime.seed, "model": config.model}
+    decimals = max(DECIMALS, len(str(validated)))
+    tags: dict[str, Value] = {
+        f"{part}_accuracy": round(scores[f"final/{part}_accuracy"], decimals) for part in ("val", "test")
+    }
+    kept: dict[str, Value] = {"seed": config.runtime.seed}
     if isinstance(config, StudentConfig):
-        values = params(config)
-        tags |= {
-            name: values[name] for name in ("alpha", "distiller", "temperature", "knobs") if values.get(name, "") != ""
-        }
-    return tags
+        values, usual = params(config), StudentConfig().distiller
+        kept |= {name: values[name] for name in ("alpha", "distiller", "temperature", "knobs") if name in values}
+        kept = {name: value for name, value in kept.items() if (name, value) != ("distiller", usual)}
+    return tags | kept
 
 
 def _without_effect(config: Trainings) -> set[str]:

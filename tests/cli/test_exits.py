@@ -20,7 +20,7 @@ import pytest
 from kdflow.cli import exits, main
 from kdflow.common import console, process
 from kdflow.common.errors import UnforeseenError
-from kdflow.experiments import catalogue, commands, doctor, study, sync
+from kdflow.experiments import catalogue, commands, doctor, report, study, sync
 
 PACKAGE = Path(__file__).parents[2] / "kdflow"
 WORK = {
@@ -29,6 +29,7 @@ WORK = {
     "student": (commands, "run_student"),
     "cohort": (commands, "run_cohort"),
     "compare": (commands, "run_compare"),
+    "report": (report, "run_report"),
     "sync": (sync, "run_sync"),
     "doctor": (doctor, "run_doctor"),
     "list": (catalogue, "print_catalogue"),

@@ -12,11 +12,12 @@ from kdflow.config import StudentConfig, StudyConfig, options
 from kdflow.experiments import catalogue
 
 GROUPS = {
-    "study": ["Method", "Teacher", "Student", "Data", "Computing", "Placing", "Keeping", "Other"],
+    "study": ["Method", "Teacher", "Student", "Data", "Computing", "Answer", "Placing", "Keeping", "Other"],
     "teacher": ["Teacher", "Data", "Computing", "Keeping", "Other"],
     "student": ["Method", "Teacher", "Student", "Data", "Computing", "Keeping", "Other"],
     "cohort": ["Method", "Teacher", "Student", "Placing", "Data", "Computing", "Keeping", "Other"],
-    "compare": ["Teacher", "Data", "Keeping", "Other"],
+    "compare": ["Teacher", "Data", "Answer", "Keeping", "Other"],
+    "report": ["Teacher", "Data", "Answer", "Keeping", "Report", "Other"],
     "sync": ["Keeping", "Other"],
     "doctor": ["Keeping", "Other"],
 }

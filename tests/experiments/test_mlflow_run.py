@@ -67,10 +67,10 @@ def test_mlflow_run_makes_the_whole_study_in_the_run_that_mlflow_made(whole_stud
     (study,) = client.search_runs(["0"], "tags.`kdflow.role` = 'study'")
     children = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{study.info.run_id}'")
     assert study.data.tags["mlflow.source.type"] == "PROJECT"
-    assert sorted(child.data.tags["kdflow.role"] for child in children) == ["compare", *["student"] * 3, "teacher"]
+    assert sorted(child.data.tags["kdflow.role"] for child in children) == [*["student"] * 3, "teacher"]
     assert {run.info.status for run in [study, *children]} == {"FINISHED"}
     assert study.data.params["alphas"] == "1,0,0.50"
-    assert study.info.run_name == "study digits"
+    assert study.info.run_name == "study digits seed 0"
 
 
 def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):

@@ -94,6 +94,7 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
     from mlflow import MlflowClient
 
     from kdflow.experiments.commands import run_student
+    from kdflow.tracking.model_registry import model_name
 
     old, teacher, stopped = first
     before = dump(moved / "mlflow.db")
@@ -111,7 +112,7 @@ def test_relocated_once_the_store_has_everything_and_the_stopped_student_goes_on
     client = MlflowClient()
     assert {item.path for item in client.list_artifacts(teacher)} >= {"weights", "loss_curves.png"}
     (name,) = {one.name for one in client.search_model_versions(f"run_id = '{teacher}'")}
-    for address in (f"models:/{name}@champion", f"runs:/{teacher}/model"):
+    for address in (f"models:/{name}@champion", f"runs:/{teacher}/{model_name(client.get_run(teacher).info.run_name)}"):
         model = mlflow.pyfunc.load_model(address, model_config={"device": "cpu"})
         assert model.predict(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 4)
     assert [run.info.run_id for run in client.search_runs(["1"], f"attributes.run_id = '{teacher}'")] == [teacher]

@@ -210,8 +210,8 @@ slowly = {"marks": pytest.mark.slow}
             lambda: telling("register", "student alpha=0 T=4"), [], id="at the end of the second student", **slowly
         ),
         pytest.param(lambda: telling("status", "student alpha=0 T=4"), [], id="after the second student", **slowly),
-        pytest.param(lambda: telling("artifact", "compare colours"), [], id="in the comparison", **slowly),
-        pytest.param(lambda: telling("status", "compare colours"), [], id="after the comparison", **slowly),
+        pytest.param(lambda: telling("metrics", "study colours"), [], id="in the comparison", **slowly),
+        pytest.param(lambda: telling("status", "study colours"), [], id="after the comparison", **slowly),
     ],
 )
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_finished_run_says_so_and_neither_trains_nor_logs(client, whole, tmp_p
     capsys.readouterr()
     again = run_student(student_config(**config, resume=trained.run_id))
     assert (again.run_id, again.address, again.scores) == (trained.run_id, trained.address, trained.scores)
-    assert "student alpha=1: finished before (test accuracy" in capsys.readouterr().out
+    assert "student alpha=1 seed=0: finished before (test accuracy" in capsys.readouterr().out
     assert (epochs, journal.read_bytes()) == ([], before)
     require_equal(client, trained.run_id, whole[0])
 

@@ -44,7 +44,7 @@ def test_a_student_that_is_finished_is_taken_as_it_is(offline, capsys):
     said = capsys.readouterr().out
     assert (again.run_id, again.scores, again.address) == (first.run_id, first.scores, first.address)
     assert all(torch.equal(one, again.model.state_dict()[name]) for name, one in first.model.state_dict().items())
-    assert f"student alpha=1: finished before, reused (run {first.run_id}, test accuracy" in said
+    assert f"student alpha=1 seed=0: finished before, reused (run {first.run_id}, test accuracy" in said
     assert "epoch 1/" not in said
     assert len(list(Journal.every(Path("runs")))) == 1
     anew = run_student(replace(config, keeping=replace(config.keeping, reuse=False)))

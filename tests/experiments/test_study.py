@@ -115,11 +115,12 @@ def test_a_run_keeps_its_loss_curves_environment_weights_and_card(study, client)
         assert {"loss_curves.png", "environment.json", "weights/weights.pt", "weights/card.json"} <= artifacts
 
 
-def test_the_compare_run_keeps_tables_and_figures(study, client):
+def test_the_run_of_a_study_keeps_tables_and_figures(study, client):
     from kdflow.tracking.experiments import experiment_id
 
-    (run,) = client.search_runs([experiment_id()], "tags.`kdflow.role` = 'compare'", max_results=1)
+    (run,) = client.search_runs([experiment_id()], "tags.`kdflow.role` = 'study'", max_results=1)
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
+        "config.yaml",
         "comparison.md",
         "comparison.csv",
         "comparison.json",

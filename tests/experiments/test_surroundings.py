@@ -275,7 +275,7 @@ def test_all_of_a_study_is_in_the_experiment_of_the_run_that_it_is_nested_in(cli
         run_study(config, nested=True)
     (study,) = client.search_runs([theirs], "tags.`kdflow.role` = 'study'")
     inside = client.search_runs([theirs], f"tags.`mlflow.parentRunId` = '{study.info.run_id}'")
-    assert {run.data.tags["kdflow.role"] for run in inside} == {"teacher", "student", "compare"}
+    assert {run.data.tags["kdflow.role"] for run in inside} == {"teacher", "student"}
 
 
 def test_the_place_of_artifacts_is_asked_of_the_experiment_that_the_run_will_be_in(client, tmp_path, monkeypatch):
@@ -305,4 +305,4 @@ def test_a_run_that_goes_on_leaves_runs_alone_that_were_not_made_for_this(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert run_student(student_config(**config, resume=run_id)).run_id == run_id
     run = client.get_run(run_id)
-    assert (run.info.run_name, run.data.tags["kdflow.role"]) == ("student alpha=1", "student")
+    assert (run.info.run_name, run.data.tags["kdflow.role"]) == ("student alpha=1 seed=0", "student")

@@ -97,7 +97,7 @@ def test_a_student_says_and_logs_which_teacher_it_has(study, digits, capsys):
     assert address.startswith("models:/kdflow-teacher-digits/")
     assert said in capsys.readouterr().out.partition("epoch 1/1")[0].splitlines(), "before training"
     params = MlflowClient().get_run(run.run_id).data.params
-    assert (params["teacher"], params["teacher_run_id"]) == ("", teacher_id)
+    assert (params.get("teacher"), params["teacher_run_id"]) == (None, teacher_id)
 
 
 @pytest.mark.parametrize("command", ["student", "study"])

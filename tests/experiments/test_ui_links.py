@@ -23,7 +23,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClien
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client = mlflow.MlflowClient()
     for name, tags in (("ours", {"kdflow.role": "study"}), ("theirs", {"role": "study"})):
-        client.create_run(client.create_experiment(name), tags=tags)
+        client.create_run(client.create_experiment(name), tags=tags, run_name="study digits seed 0")
     return client
 
 
@@ -46,15 +46,18 @@ def test_a_server_that_does_not_answer_is_named_all_the_same_and_without_its_pas
     assert capsys.readouterr().out == f"Experiments: {shown}/#/experiments?{VIEW}\n"
 
 
-def test_each_experiment_with_runs_of_kdflow_has_a_link(
+def test_each_experiment_with_runs_of_kdflow_has_a_link_and_so_has_its_newest_study(
     store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KDFLOW_UI_URL", "http://127.0.0.1:5055")
-    ui_links.tell()
     ours = store.get_experiment_by_name("ours")
     assert ours
-    link = f"http://127.0.0.1:5055/#/experiments/{ours.experiment_id}/runs?{VIEW}"
-    assert capsys.readouterr().out == f"Experiment ours: {link}\n"
+    later = store.create_run(ours.experiment_id, tags={"kdflow.role": "study"}, run_name="study digits seeds 0-4")
+    store.create_run(ours.experiment_id, tags={"kdflow.role": "student"}, run_name="student")
+    ui_links.tell()
+    page = f"http://127.0.0.1:5055/#/experiments/{ours.experiment_id}/runs"
+    study = f"Newest study in ours, study digits seeds 0-4: {page}/{later.info.run_id}?{VIEW}"
+    assert capsys.readouterr().out == f"Experiment ours: {page}?{VIEW}\n{study}\n"
 
 
 def test_a_store_that_is_not_there_yet_is_not_made_for_its_links(

@@ -8,9 +8,11 @@ import pytest
 from kdflow.common.errors import TeacherError
 from kdflow.config import SyncConfig
 from kdflow.data import Dataset
+from kdflow.evaluation.predictions import PREDICTIONS, Predictions
 from kdflow.journal.journal import Journal
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
+from tests.conftest import CLASSES
 from tests.interruptions import SMALL, after_epoch, interrupted
 
 MODEL = "models:/kdflow-student-colours"
@@ -133,3 +135,29 @@ def test_both_tell_the_same_of_the_same_runs(told: Any) -> None:
         assert other.tags.items() <= record.tags.items(), "MLflow adds tags of its own"
         names = [name for name in record.metrics if name.startswith(("train/", "val/"))]
         assert readers[0].history(run_id, names) == readers[1].history(run_id, names)
+
+
+def test_a_file_of_a_run_is_read_and_one_that_is_not_there_is_none(reader: Runs) -> None:
+    (teacher,) = reader.runs("teacher")
+    content = reader.artifact(teacher.run_id, PREDICTIONS)
+    assert content is not None
+    assert Predictions.from_bytes(content).classes == CLASSES
+    assert reader.artifact(teacher.run_id, "nothing.txt") is None
+
+
+def test_a_run_knows_how_many_images_it_saw(reader: Runs) -> None:
+    (teacher,) = reader.runs("teacher")
+    assert reader.images(teacher.run_id) == {"train": 64, "validation": 16, "test": 16}
+
+
+def test_a_finished_run_ended_after_it_began(reader: Runs) -> None:
+    (teacher,) = reader.runs("teacher")
+    assert 0 < teacher.started <= teacher.ended
+
+
+def test_a_run_has_a_page_where_a_server_is_known(reader: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    (teacher,) = reader.runs("teacher")
+    assert reader.run_page(teacher.run_id) == ""
+    monkeypatch.setenv("KDFLOW_UI_URL", "http://127.0.0.1:5000")
+    page = reader.run_page(teacher.run_id)
+    assert page == "" or (page.startswith("http://127.0.0.1:5000/#/") and teacher.run_id in page)

@@ -1,6 +1,8 @@
 """Runs log what has an effect on them, and nothing that they do not have; equal signatures mean equal trainings."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,19 +16,25 @@ def student(**options: object) -> StudentConfig:
 
 
 def missing(config: TeacherConfig | StudentConfig | StudyConfig) -> set[str]:
-    return set(logged(config)) - set(params(config))
+    """What a run does not log of its options, though it was given."""
+    return {name for name, value in logged(config).items() if value != ""} - set(params(config))
+
+
+def tags_of(config: TeacherConfig | StudentConfig, val: float = 0.5, *, validated: int = 100) -> dict[str, Any]:
+    return version_tags(config, {"final/val_accuracy": val, "final/test_accuracy": 2 / 3}, validated=validated)
 
 
 def test_at_alpha_1_there_is_no_distiller_and_no_teacher() -> None:
-    assert missing(student(alpha=1)) == {"distiller", "temperature", "knobs", "teacher"}
+    told = student(alpha=1, distiller="rkd", knobs="angle=1", teacher="t", temperature=4)
+    assert missing(told) == {"distiller", "temperature", "knobs", "teacher"}
     assert "teacher_run_id" not in params(student(alpha=1), teacher="t")
-    assert version_tags(student(alpha=1), {}).keys() == {"alpha", "seed", "model"}
+    assert tags_of(student(alpha=1)).keys() == {"val_accuracy", "test_accuracy", "alpha", "seed"}
 
 
 def test_only_a_distiller_that_softens_has_a_temperature() -> None:
     assert missing(student()) == set()
     assert missing(student(distiller="hard-targets")) == missing(student(distiller="rkd")) == {"temperature"}
-    rkd = version_tags(student(distiller="rkd", knobs="angle=1"), {"final/val_accuracy": 0.5})
+    rkd = tags_of(student(distiller="rkd", knobs="angle=1"))
     assert {name: rkd[name] for name in ("distiller", "knobs", "val_accuracy")} == {
         "distiller": "rkd",
         "knobs": "angle=1",
@@ -37,7 +45,7 @@ def test_only_a_distiller_that_softens_has_a_temperature() -> None:
 
 def test_a_study_logs_what_any_of_its_students_has() -> None:
     assert missing(StudyConfig()) == {"seeds"}
-    assert missing(configure(StudyConfig(), alphas="1")) == {"distillers", "temperatures", "knobs", "seeds"}
+    assert missing(configure(StudyConfig(), alphas="1")) == {"distillers", "temperatures", "seeds"}
     assert missing(configure(StudyConfig(), distillers="rkd")) == {"temperatures", "seeds"}
     assert missing(configure(StudyConfig(), distillers="rkd,soft-targets", seeds="0-2")) == {"seed"}
 
@@ -46,6 +54,22 @@ def test_the_teacher_is_logged_as_it_was_asked_for_and_as_what_it_is() -> None:
     found = params(student(alpha=0, teacher="models:/x@champion"), teacher="abc")
     assert (found["teacher"], found["teacher_run_id"]) == ("models:/x@champion", "abc")
     assert missing(TeacherConfig()) == set()
+
+
+def test_params_do_not_say_where_things_lie(tmp_path: Path) -> None:
+    (folder := tmp_path / "pets").mkdir()
+    found = params(student(dataset=str(folder), data_dir=str(tmp_path), runs_dir=str(tmp_path)))
+    assert found["dataset"] == "pets"
+    assert not [name for name, value in found.items() if str(tmp_path) in str(value)]
+    assert "" not in found.values(), "what was not given is no row of its own"
+
+
+@pytest.mark.parametrize("validated", [100, 4_999, 9_999, 10_000, 123_456])
+def test_rounded_accuracies_of_versions_are_apart_where_one_image_differs(validated: int) -> None:
+    right = [validated // 3 + n for n in range(4)]
+    rounded = [tags_of(student(), count / validated, validated=validated)["val_accuracy"] for count in right]
+    assert rounded == sorted(set(rounded))
+    assert tags_of(student())["test_accuracy"] == 0.6667
 
 
 DATA = {"kdflow.data": "digits", "kdflow.data_digest": "d" * 32, "kdflow.split_digest": "s" * 32}

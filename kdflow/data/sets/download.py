@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
@@ -25,6 +26,19 @@ LIMIT = 1 << 30
 """Bytes after which what comes cannot be what was asked for."""
 CHUNK = 1 << 16
 """Bytes read at once; of the last, what came before a silence is asked for again."""
+
+
+_MAY_DOWNLOAD: ContextVar[bool] = ContextVar("may_download", default=True)
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Within this, what is not there is not fetched."""
+    token = _MAY_DOWNLOAD.set(False)
+    try:
+        yield
+    finally:
+        _MAY_DOWNLOAD.reset(token)
 
 
 class _BrokenOff(Exception):
@@ -64,9 +78,11 @@ def download(url: str, path: Path, *, expected: str) -> None:
         expected: SHA-256 of the file, as hex.
 
     Raises:
-        DataError: the server does not deliver it, or delivers something else.
+        DataError: the server does not deliver it, or delivers something else; or nothing may be downloaded now.
         OSError: there is no room for it.
     """
+    if not _MAY_DOWNLOAD.get():
+        raise DataError(f"{path.name} is not here, and is not fetched for this")
     with path.open("wb") as file:
         for attempt in range(1, ATTEMPTS + 1):
             try:
