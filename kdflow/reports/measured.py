@@ -67,6 +67,7 @@ def reliability_diagrams(answer: Answer) -> "Figure | None":
     columns = math.ceil(len(arms) / lines)
     size = min((WIDTH - 0.4) / columns, 2.3)
     figure = blank(1.0 + (size + 0.3) * lines)
+    figure.set_layout_engine("constrained", h_pad=0.1, rect=(0, 0, 1, 1 - 0.12 / figure.get_figheight()))
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for panel in grid.flat[len(arms) :]:
         panel.set_visible(False)
