@@ -16,7 +16,8 @@ import click
 import numpy as np
 from scipy.stats import norm
 
-from kdflow.analysis.effects import GAIN, LOSS, Effect, judge
+from kdflow.analysis.effect import GAIN, LOSS, Effect
+from kdflow.analysis.effects import judge
 from kdflow.analysis.intervals import Bools, Spread, over_seeds
 from kdflow.analysis.pairs import Pairs
 from kdflow.analysis.significance import mcnemar

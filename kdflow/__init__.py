@@ -16,11 +16,13 @@ from kdflow.common.errors import KdflowError
 from kdflow.common.version import __version__
 
 if TYPE_CHECKING:
-    from kdflow.api import run_cohort, run_compare, run_report, run_student, run_study, run_teacher
+    from kdflow.api import export, predict, run_cohort, run_compare, run_report, run_student, run_study, run_teacher
 
 __all__ = [
     "KdflowError",
     "__version__",
+    "export",
+    "predict",
     "run_cohort",
     "run_compare",
     "run_report",

@@ -5,7 +5,9 @@ ends the process: Ctrl-C is a KeyboardInterrupt as anywhere, and `resume=` goes 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdflow.common import files, process
@@ -13,6 +15,8 @@ from kdflow.config import (
     AnyConfig,
     CohortConfig,
     CompareConfig,
+    ExportConfig,
+    PredictConfig,
     ReportConfig,
     StudentConfig,
     StudyConfig,
@@ -24,6 +28,7 @@ from kdflow.config import (
 if TYPE_CHECKING:
     from kdflow.analysis.answer import Answer
     from kdflow.analysis.comparison import Comparison
+    from kdflow.experiments.image_predictions import ImagePredictions
     from kdflow.experiments.results import Trained
 
 NESTED = "With nested=True its run is nested in the active run of MLflow, as `mlflow.start_run(nested=True)` does it."
@@ -90,18 +95,83 @@ def run_report(**given: object) -> "Answer":
     return _run("report", ReportConfig(), given)
 
 
+def predict(
+    model: str | Path, *images: str | Path, top: int = 1, offline: bool = False, runs_dir: str | Path = "runs"
+) -> "ImagePredictions":
+    """What a trained model takes images for.
+
+    Args:
+        model: A run id or its beginning, models:/name (its champion), models:/name/version or @alias, a folder of
+            weights, or an `.onnx` file.
+        images: Files of any size and format that Pillow reads, and folders of them.
+        top: Classes given of each image, the most probable first.
+        offline: Ask nothing of the MLflow store: take the model from `runs_dir`.
+        runs_dir: Folder of runs.
+
+    Returns:
+        A prediction for each image that can be read, and what is wrong with the others.
+
+    Raises:
+        KdflowError: see `kdflow.experiments.predict.run_predict`.
+    """
+    config = configure(PredictConfig(), top=top, offline=offline, runs_dir=runs_dir)
+    with _as_before():
+        from kdflow.experiments.predict import run_predict
+
+        return run_predict(str(model), images, config)
+
+
+def export(
+    model: str | Path,
+    *,
+    format: str = "onnx",
+    output: str | Path = "",
+    offline: bool = False,
+    runs_dir: str | Path = "runs",
+) -> Path:
+    """Writes a trained model to a file that runs without kdflow: raw images in, probabilities out.
+
+    Args:
+        model: A run id or its beginning, models:/name (its champion), models:/name/version or @alias, or a folder of
+            weights.
+        format: "onnx", or "pt2", an exported program of PyTorch.
+        output: The file; if empty, it is named after network and weights.
+        offline: Ask nothing of the MLflow store: take the model from `runs_dir`.
+        runs_dir: Folder of runs.
+
+    Returns:
+        The file.
+
+    Raises:
+        KdflowError: see `kdflow.experiments.export.run_export`.
+    """
+    config = configure(ExportConfig(), format=format, output=output, offline=offline, runs_dir=runs_dir)
+    with _as_before():
+        from kdflow.experiments.export import run_export
+
+        return run_export(str(model), config)
+
+
 def _run(kind: str, config: Any, given: Mapping[str, object], **nested: bool) -> Any:
     files.require_working_folder()
     said = {name: value for name, value in given.items() if value is not None}
     checked = configure(config, **said)
-    with process.lent():
-        from kdflow.device.threads import threads_as_before
+    with _as_before():
         from kdflow.experiments import commands, report, study
         from kdflow.experiments.stopped_run import options_of_stopped_run
-        from kdflow.tracking.client import quieted
 
         if said.get("resume"):
             checked = options_of_stopped_run(kind, config, said)
+        place = {"study": study, "report": report}.get(kind, commands)
+        return getattr(place, f"run_{kind}")(checked, **nested)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Within this, the process is as kdflow needs it; afterwards, as it was."""
+    with process.lent():
+        from kdflow.device.threads import threads_as_before
+        from kdflow.tracking.client import quieted
+
         with quieted(), threads_as_before():
-            place = {"study": study, "report": report}.get(kind, commands)
-            return getattr(place, f"run_{kind}")(checked, **nested)
+            yield

@@ -44,7 +44,8 @@ HOMES = {
     "matplotlib": {"reports"},
     "ray": {"launchers/ray.py"},
     "scipy": {"analysis"},
-    "pandas": {"analysis", "experiments/results.py"},
+    "pandas": {"analysis", "experiments/results.py", "experiments/image_predictions.py"},
+    "onnxruntime": {"models/onnx_program.py"},
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -81,7 +81,7 @@ def test_conda_yaml_pins_the_direct_packages_as_the_lock_does() -> None:
     assert "3.11" in PYPROJECT["project"]["requires-python"]
 
 
-EXTRAS = {"ray"}  # imported where it is asked for, and said to be missing where it is
+EXTRAS = {"onnxruntime", "ray"}  # imported where it is asked for, and said to be missing where it is
 
 
 def test_pyproject_names_exactly_the_packages_that_kdflow_imports() -> None:

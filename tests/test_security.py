@@ -48,6 +48,18 @@ EXEMPT = {
         "test_class_names_that_are_no_utf8_are_trained_on_and_told",
         "mlflow.pyfunc.load_model",
     ),
+    ("tests/experiments/test_predict.py", "expected", "mlflow.pyfunc.load_model"),
+    ("tests/experiments/test_export.py", "expected", "mlflow.pyfunc.load_model"),
+    (
+        "tests/experiments/test_export.py",
+        "test_without_a_name_a_file_is_named_after_network_and_weights",
+        "torch.export.load",
+    ),
+    (
+        "tests/models/test_exported_files.py",
+        "test_an_exported_program_gives_the_probabilities_of_the_model_and_refuses_floats",
+        "torch.export.load",
+    ),
     # The safe loader, which in addition refuses a key that stands there twice.
     ("kdflow/config/settings_file.py", "_parsed", "yaml.load"),
     ("kdflow/config/settings_file.py", "_Strict", "yaml.SafeLoader"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from kdflow.analysis.cells import arm_columns, arm_notes, notes
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.effects import Effect
+from kdflow.analysis.effect import Effect
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kdflow.analysis.effects import UNDECIDED, Effect
+from kdflow.analysis.effect import UNDECIDED, Effect
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -1,13 +1,13 @@
 """What an arm gains over another: differences by seed, intervals over seeds and images, and the verdict on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kdflow.analysis import pairs as pairing
 from kdflow.analysis.comparison import Comparison
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
 from kdflow.analysis.intervals import ALPHA, ROUNDING, Estimate, Spread, over_seeds, over_seeds_and_images
 from kdflow.analysis.pairs import Pairs
 from kdflow.analysis.significance import holm, mcnemar, seeds_needed, wins
@@ -15,8 +15,6 @@ from kdflow.analysis.significance import holm, mcnemar, seeds_needed, wins
 if TYPE_CHECKING:
     from kdflow.evaluation.predictions import Predictions
 
-GAIN, LOSS, EQUIVALENT, UNDECIDED, ONE_PAIR = "gain", "loss", "equivalent", "undecided", "one pair"
-"""Verdicts; the last where there is one seed, of which no claim on alpha can be made."""
 UNEQUAL = 2.0
 """Arms whose deviations differ by more than this factor do not share their spread."""
 DEVIATE = "the deviations of the arms differ by more than a factor of 2"
@@ -24,45 +22,6 @@ ALONE = "with the spread over seeds of this arm and its baseline alone"
 TWO_WAY = "over new seeds and new images (two-way)"
 BY_ACCURACY = "over new seeds, by accuracy alone"
 NO_SPREAD = "all differences are the same"
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The test accuracy of one arm minus that of another, paired by seed. Accuracies and differences are fractions.
-
-    Attributes:
-        arm: Line of the arm in `Comparison.arms`.
-        baseline: Line of the arm that it is compared with.
-        seeds: Of the pairs.
-        unpaired: How many runs of either arm have no partner and do not count.
-        differences: One a pair, in the order of the seeds.
-        mean: Of the differences.
-        deviation: Sample deviation of the differences; None for one pair.
-        interval: Of the mean over new seeds and new images, at the level that Holm leaves it; None for one pair.
-        block_interval: Of the mean over new seeds on these test images, at the same level; None for one pair.
-        level: Confidence of both intervals, such as 0.95.
-        p_value: Two-sided, adjusted by Holm over the arms; of one pair that of McNemar's exact test on two models.
-        wins: Probability that a new seed of the arm is better than a new seed of the other; None for one pair.
-        verdict: One of the five above.
-        seeds_needed: How many seeds would probably decide what is undecided; None if it is decided, or none would.
-        method: In words, how the interval was made.
-    """
-
-    arm: int
-    baseline: int
-    seeds: tuple[int, ...]
-    unpaired: int
-    differences: tuple[float, ...]
-    mean: float
-    deviation: float | None
-    interval: tuple[float, float] | None
-    block_interval: tuple[float, float] | None
-    level: float
-    p_value: float | None
-    wins: float | None
-    verdict: str
-    seeds_needed: int | None
-    method: str
 
 
 def effects(

@@ -56,8 +56,8 @@ class Estimate:
     """A mean difference, and how sure it is.
 
     The two parts of its variance have each a t quantile of their own, so an interval is at least as sure as it says,
-    at every level: K. S. Banerjee, "On confidence interval for two-means problem based on separate estimates of
-    variances and tabulated values of t", Sankhya A 23, 1961. Satterthwaite's approximation is not, where few seeds and
+    at every level: S. Banerjee, "Approximate confidence interval for linear functions of means of k populations when
+    the population variances are not equal", Sankhya 22, 1960. Satterthwaite's approximation is not, where few seeds and
     many images meet: docs/statistics.md has the figures.
 
     Attributes:

@@ -4,16 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kdflow.analysis.comparison import Comparison, Row
-from kdflow.analysis.effects import (
-    BY_ACCURACY,
-    EQUIVALENT,
-    GAIN,
-    LOSS,
-    NO_SPREAD,
-    ONE_PAIR,
-    UNDECIDED,
-    Effect,
-)
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
+from kdflow.analysis.effects import BY_ACCURACY, NO_SPREAD
 from kdflow.analysis.intervals import ALPHA, ROUNDING
 
 NO_PAIRS = "No student can be compared: none has a partner with the same seed and recipe."

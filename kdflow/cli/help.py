@@ -28,11 +28,12 @@ class Described(click.Option):
     Args:
         name: Flat name, such as "teacher_epochs".
         spec: What it may be.
+        alone: Whether `--json` takes no value, as what follows is an argument of the command.
     """
 
-    def __init__(self, name: str, spec: Option) -> None:
+    def __init__(self, name: str, spec: Option, *, alone: bool = False) -> None:
         # What makes `--deterministic` mean `--deterministic true`; other options need their value.
-        bare: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if isinstance(spec.default, bool) else {}
+        bare: dict[str, Any] = {"is_flag": alone, "flag_value": "true"} if isinstance(spec.default, bool) else {}
         super().__init__(
             [flag(name), name], metavar=spec.kind, help=_describe(spec), shell_complete=_completion(name, spec), **bare
         )
@@ -87,7 +88,8 @@ class Command(click.Command):
         """One section a group, in the order of the config."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
                 sections.setdefault(getattr(param, "group", "") or "other", []).append(record)
         for group, records in sections.items():
             with formatter.section(group.capitalize()):

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +16,8 @@ from kdflow.config import (
     CohortConfig,
     CompareConfig,
     DoctorConfig,
+    ExportConfig,
+    PredictConfig,
     ReportConfig,
     StudentConfig,
     StudyConfig,
@@ -85,27 +87,32 @@ def _all_options() -> dict[str, set[str]]:
     return {name: {str(param.name) for param in command.params} for name, command in kdflow.commands.items()}
 
 
-def _command(config: Any, *, long: bool = False) -> Callable[[Callable[[Any], None]], click.Command]:
+def _command(
+    config: Any, *arguments: click.Argument, long: bool = False
+) -> Callable[[Callable[..., None]], click.Command]:
     """A command with one text option for each option of the config; the config reads and checks the texts.
 
     Args:
         config: The defaults.
+        arguments: What is given without the name of an option, and handed on as it is.
         long: Whether it takes its time, and options from a file.
     """
 
-    def decorate(run: Callable[[Any], None]) -> click.Command:
-        def configured(config_file: str | None = None, **texts: str | None) -> None:
+    def decorate(run: Callable[..., None]) -> click.Command:
+        def configured(config_file: str | None = None, **texts: Any) -> None:
             files.require_working_folder()
+            given_first = [texts.pop(str(one.name)) for one in arguments]
             # In Kubernetes MLflow quotes the words of a command for a shell that is not there: `''` says nothing.
             typed = {name: "" if text == "''" else text for name, text in texts.items() if text is not None}
             given = {**_from_file(config_file, config), **typed}
             checked = configure(config, **given)
             if given.get("resume"):
                 checked = _stopped_options(run.__name__, config, given, typed=len(typed))
-            run(checked)
+            run(*given_first, checked)
 
         configured.__doc__ = run.__doc__
-        params = [Described(name, spec) for name, spec in options(config).items()]
+        described = [Described(name, spec, alone=bool(arguments)) for name, spec in options(config).items()]
+        params = [*arguments, *described]
         return _add(configured, run.__name__, params=params, extra=[FileOption(), quiet_flag()] if long else [])
 
     return decorate
@@ -174,6 +181,34 @@ def report(config: ReportConfig) -> None:
     from kdflow.experiments.report import run_report
 
     run_report(config)
+
+
+@_command(
+    PredictConfig(),
+    click.Argument(["model"], metavar="MODEL"),
+    click.Argument(["images"], metavar="IMAGE...", nargs=-1, required=True, type=click.Path()),
+)
+def predict(model: str, images: Sequence[str], config: PredictConfig) -> None:
+    """Show what MODEL takes each IMAGE for.
+
+    MODEL is a run id or its beginning, models:/name (its champion), models:/name/version or @alias, a folder of
+    weights, or an .onnx file. IMAGE is a file of any size and format that Pillow reads, or a folder of them.
+    """
+    from kdflow.experiments.predict import run_predict, show
+
+    show(run_predict(model, images, config), as_json=config.json)
+
+
+@_command(ExportConfig(), click.Argument(["model"], metavar="MODEL"))
+def export(model: str, config: ExportConfig) -> None:
+    """Write MODEL to a file that runs without kdflow: raw images in, probabilities out.
+
+    MODEL is a run id or its beginning, models:/name (its champion), models:/name/version or @alias, or a folder of
+    weights.
+    """
+    from kdflow.experiments.export import run_export
+
+    run_export(model, config)
 
 
 @_command(SyncConfig())

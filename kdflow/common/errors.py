@@ -52,6 +52,12 @@ class TeacherError(KdflowError):
     exit_code = 3
 
 
+class ModelError(KdflowError):
+    """A trained model that is to be used cannot be found, or not be read safely."""
+
+    exit_code = 3
+
+
 class TrackingError(KdflowError):
     """The MLflow store cannot be used."""
 

@@ -29,6 +29,7 @@ from kdflow.config.groups import (
     RuntimeConfig,
     logged,
 )
+from kdflow.config.use import ExportConfig, ModelConfig, PredictConfig
 
 __all__ = [
     "STUDENT_RECIPE",
@@ -42,8 +43,11 @@ __all__ = [
     "CompareConfig",
     "DataConfig",
     "DoctorConfig",
+    "ExportConfig",
     "KeepingConfig",
+    "ModelConfig",
     "PlacingConfig",
+    "PredictConfig",
     "Recipe",
     "ReportConfig",
     "Resumable",

@@ -101,7 +101,7 @@ def _pixels(item: Item, *, resize: bool) -> np.ndarray:
         with Image.open(source, formats=FORMATS) as image:
             if image.mode[0] in "IF":  # Pillow would clip, not scale, to 8 bits
                 raise DataError(f"{item.where} has more than 8 bits a pixel (mode {image.mode}): convert it to 8 bits")
-            rgb = _upright(image, _rgb(image))
+            rgb = upright(image, as_rgb(image))
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them run into
@@ -113,10 +113,15 @@ def _pixels(item: Item, *, resize: bool) -> np.ndarray:
     if not resize:
         found = "x".join(map(str, rgb.size))
         raise DataError(f"{item.where} is {found}, not {width}x{height}: --resize true scales all images")
-    return np.asarray(rgb.resize(size, Image.Resampling.BILINEAR))
+    return scaled(rgb)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def scaled(rgb: Image.Image) -> np.ndarray:
+    """uint8 `[32, 32, 3]`: scaled to that, antialiased, whatever its proportions are."""
+    return np.asarray(rgb.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
     """The pixels of an image as they are stored, on white where they are transparent.
 
     The colour under a transparent pixel is seen by nobody: where it is black, as drawing programs leave it, a black
@@ -129,7 +134,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return white.convert("RGB")
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+def upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     """The pixels of an image as its EXIF orientation says that they are shown; what is no orientation turns nothing.
 
     Args:

@@ -4,19 +4,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from kdflow import models
 from kdflow.common.errors import KdflowError, TeacherError
 from kdflow.common.text import command
 from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
-from kdflow.models.weights import read_card, read_weights
+from kdflow.models.saved import read_network
+from kdflow.models.weights import read_card
 from kdflow.teachers.frozen import Frozen
 from kdflow.tracking.champion import best_first, candidates
 from kdflow.tracking.readers import Runs
 
 # What the card beside a teacher's weights must say, and as what.
 CARD = {"model": str, "classes": list, "mean": list, "std": list, "data": str, "data_digest": str, "split_digest": str}
-LONGEST_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,11 @@ def find(reference: str, data: Dataset, runs: Runs) -> Teacher:
         try:
             card = read_card(folder)
             _check(card, data, run_id)
-            model = models.build(card["model"], len(card["classes"]), seed=0)
-            model.load_state_dict(read_weights(folder), strict=True)
+            model = read_network(folder, card)
         except TeacherError:
             raise
-        except (KdflowError, TypeError, RuntimeError) as error:
-            raise TeacherError(f"--teacher {run_id}: {' '.join(str(error).split())[:LONGEST_REASON]}") from None
+        except (KdflowError, TypeError) as error:
+            raise TeacherError(f"--teacher {run_id}: {error}") from None
     return Teacher(run_id, Frozen(model), str(card.get("signature", run_id)))
 
 

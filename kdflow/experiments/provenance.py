@@ -20,6 +20,7 @@ COMMAND_TAG = "kdflow.command"
 LINKED = 60
 """Runs that are linked at the most."""
 LISTED = 3
+VERSIONS = ("python", "torch", "torchvision", "mlflow")
 PARTS = ("train", "validation", "test")
 
 
@@ -41,7 +42,7 @@ def provenance(comparison: Comparison, runs: Runs, *, command: str = "") -> Prov
         "seeds": ", ".join(map(str, sorted(set(map(int, comparison.runs["seed"]))))),
         "teacher": _teachers(comparison, runs),
         "kdflow": _told(map(_code, records)),
-        "versions": ", ".join(f"{name} {about[name]}" for name in ("python", "torch", "torchvision") if name in about),
+        "versions": ", ".join(f"{name} {about[name]}" for name in VERSIONS if name in about),
         "hardware": _hardware(about),
         "time": _time(records),
     }

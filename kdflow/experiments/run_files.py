@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib.metadata import version
 
 import torch
 
@@ -9,7 +10,7 @@ from kdflow.common.version import __version__
 from kdflow.config import StudentConfig, TeacherConfig
 from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
-from kdflow.device.runtime import Runtime
+from kdflow.device.runtime import Runtime, cpu_name
 
 
 def card(config: TeacherConfig | StudentConfig, role: str, signature: str, data: Dataset) -> dict[str, object]:
@@ -46,7 +47,9 @@ def environment(runtime: Runtime) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        "mlflow": version("mlflow"),
         "system": platform.platform(),
+        "processor": cpu_name(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "computed on": runtime.describe(),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdflow.analysis.answer import TABLES, Answer
 from kdflow.analysis.comparison import FACTS as ROW
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.effects import Effect
+from kdflow.analysis.effect import Effect
 from kdflow.common.text import plain
 from kdflow.reports import tables
 from kdflow.reports.accuracy import accuracy_dots

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdflow.analysis.answer import Answer
 from kdflow.analysis.cells import interval_words, verdict_cell
-from kdflow.analysis.effects import Effect
+from kdflow.analysis.effect import Effect
 from kdflow.reports.dots import SMALL, dress, label_lines, mark_off
 from kdflow.reports.drawing import as_it_comes
 from kdflow.reports.robust import limits

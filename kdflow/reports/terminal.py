@@ -1,6 +1,6 @@
 """An answer in a terminal: its sentence and a table, or where that is too wide, line under line; all of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -51,6 +51,28 @@ class Shown:
     @property
     def _below(self) -> list[str]:
         return list(map(plain, (*self.answer.remarks, *self.answer.comparison.footnotes)))
+
+
+def text_table(shown: Mapping[str, Sequence[str]], words: Collection[str]) -> str:
+    """Columns of any text as lines of aligned cells, as wide as they need to be.
+
+    Args:
+        shown: Heading to cells.
+        words: Headings of the columns that hold words, on the left; numbers are on the right.
+    """
+    columns = [[heading, *map(plain, cells)] for heading, cells in shown.items()]
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    places = list(zip(widths, (heading in words for heading in shown), strict=True))
+    lines = (
+        "  ".join(_padded(cell, *place) for cell, place in zip(line, places, strict=True)).rstrip()
+        for line in zip(*columns, strict=True)
+    )
+    return "\n".join(lines)
+
+
+def _padded(cell: str, width: int, left: bool) -> str:
+    blanks = " " * (width - cell_len(cell))
+    return cell + blanks if left else blanks + cell
 
 
 def _least_width(shown: Mapping[str, list[str]]) -> int:

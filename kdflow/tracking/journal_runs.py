@@ -80,7 +80,9 @@ class JournalRuns(Runs):
         key, journal = self._find(Reference.read(run_id))
         folder = journal.artifacts(key) / WEIGHTS_FOLDER
         if not folder.is_dir():
-            raise TeacherError(f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it a kdflow teacher?")
+            raise TeacherError(
+                f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER}; is it the run of a teacher or student?"
+            )
         yield folder
 
     def artifact(self, run_id: str, name: str) -> bytes | None:

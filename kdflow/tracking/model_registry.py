@@ -15,12 +15,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature, set_signature
 from mlflow.types import Schema, TensorSpec
 
-from kdflow import models
 from kdflow.common.console import say
 from kdflow.data import Dataset
 from kdflow.data.base import IMAGE_SIZE
 from kdflow.models.export import Servable
-from kdflow.models.weights import read_card, read_weights
+from kdflow.models.saved import read_network
+from kdflow.models.weights import read_card
 from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, newest_first, sound
 from kdflow.tracking.client import client, every_page
 from kdflow.tracking.lineage import drop_unfinished, logged_model
@@ -75,8 +75,6 @@ def model_name(run_name: str) -> str:
 
 
 def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mapping[str, str], epochs: int) -> str:
-    network = models.build(card["model"], len(card["classes"]), seed=0)
-    network.load_state_dict(read_weights(weights), strict=True)
     run = client().get_run(run_id)
     logged = client().create_logged_model(
         run.info.experiment_id,
@@ -87,7 +85,7 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
     )
     outputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(card["classes"])))])
     mlflow.pytorch.log_model(
-        Servable(network, card["mean"], card["std"]),
+        Servable(read_network(weights, card), card["mean"], card["std"]),
         model_id=logged.model_id,
         step=epochs,  # MLflow copies the metrics of that step; final ones are tied to their data sets besides
         run_id=run_id,  # MLflow would otherwise open and close a run around it

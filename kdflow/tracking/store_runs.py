@@ -240,11 +240,12 @@ def _download_weights(run_id: str, folder: str) -> Path:
         if "kdflow.role" in run.data.tags and is_missing(run.info.artifact_uri):
             raise TeacherError(
                 f"--teacher {run_id}: its artifacts should be in {run.info.artifact_uri}, which is not there: bring "
-                "that folder back (one that was moved together with the store: `kdflow doctor --relocate`), or train a "
-                "teacher anew"
+                "that folder back (one that was moved together with the store: `kdflow doctor --relocate`), or "
+                "train it anew"
             )
         present = ", ".join(one.path for one in client().list_artifacts(run_id)) or "no artifact at all"
         raise TeacherError(
-            f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); is it a kdflow teacher?"
+            f"--teacher {run_id}: the run has no {WEIGHTS_FOLDER} (it has {present}); "
+            "is it the run of a teacher or student?"
         )
     return Path(client().download_artifacts(run_id, WEIGHTS_FOLDER, folder))

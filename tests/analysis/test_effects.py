@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t, ttest_rel
 
-from kdflow.analysis.effects import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect, effects
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
+from kdflow.analysis.effects import effects
 from kdflow.analysis.intervals import Spread
 from tests.analysis.studies import arms_of, run_id, study
 

@@ -20,7 +20,7 @@ import pytest
 from kdflow.cli import exits, main
 from kdflow.common import console, process
 from kdflow.common.errors import UnforeseenError
-from kdflow.experiments import catalogue, commands, doctor, report, study, sync
+from kdflow.experiments import catalogue, commands, doctor, export, predict, report, study, sync
 
 PACKAGE = Path(__file__).parents[2] / "kdflow"
 WORK = {
@@ -30,10 +30,14 @@ WORK = {
     "cohort": (commands, "run_cohort"),
     "compare": (commands, "run_compare"),
     "report": (report, "run_report"),
+    "predict": (predict, "run_predict"),
+    "export": (export, "run_export"),
     "sync": (sync, "run_sync"),
     "doctor": (doctor, "run_doctor"),
     "list": (catalogue, "print_catalogue"),
 }
+
+ARGUMENTS = {"predict": ("a-run", "an-image.png"), "export": ("a-run",)}
 
 
 class PanicException(BaseException):
@@ -81,7 +85,7 @@ def test_these_are_all_the_commands():
 @pytest.mark.parametrize("command", WORK)
 def test_what_nobody_foresaw_is_one_line_with_its_type_in_every_command(monkeypatch, kdflow, command, error):
     broken(monkeypatch, command, error)
-    code, out, err = kdflow(command)
+    code, out, err = kdflow(command, *ARGUMENTS.get(command, ()))
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"kdflow: error: {type(error).__name__}")
     assert "--debug shows where it comes from" in err
@@ -92,7 +96,7 @@ def test_what_nobody_foresaw_is_one_line_with_its_type_in_every_command(monkeypa
 @pytest.mark.parametrize("before", [True, False])
 def test_debug_before_or_after_the_command_shows_where_it_comes_from(monkeypatch, kdflow, command, before):
     broken(monkeypatch, command, ValueError("what nobody thought of"))
-    code, _, err = kdflow(*(["--debug", command] if before else [command, "--debug"]))
+    code, _, err = kdflow(*(["--debug", command] if before else [command, "--debug"]), *ARGUMENTS.get(command, ()))
     *trace, line = err.splitlines()
     assert code == 1
     assert any("in fail" in one for one in trace)
@@ -217,14 +221,14 @@ def test_no_encoding_of_the_terminal_is_too_small(environment, tmp_path):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("command", ["study", "teacher", "student", "compare", "sync", "doctor"])
+@pytest.mark.parametrize("command", ["study", "teacher", "student", "compare", "predict", "export", "sync", "doctor"])
 def test_a_working_directory_that_was_deleted_is_one_line(kdflow, command):
     with tempfile.TemporaryDirectory() as folder:
         before = Path.cwd()
         os.chdir(folder)
         os.rmdir(folder)
         try:
-            code, _, err = kdflow(command)
+            code, _, err = kdflow(command, *ARGUMENTS.get(command, ()))
         finally:
             os.chdir(before)
             os.mkdir(folder)

@@ -174,7 +174,7 @@ def test_a_teacher_of_another_split_is_refused_since_it_has_seen_the_validation_
 def test_a_teacher_of_other_data_is_refused_before_its_weights_are_read(
     changes, words, teacher_id, digits, monkeypatch, record_property
 ):
-    monkeypatch.setattr(teachers, "read_weights", lambda *_: pytest.fail("the weights were read"))
+    monkeypatch.setattr(teachers, "read_network", lambda *_: pytest.fail("the weights were read"))
     record_property("faults", 1)
     with pytest.raises(TeacherError, match=words) as caught:
         teachers.find(teacher_id, replace(digits, **changes), StoreRuns())

@@ -9,7 +9,7 @@ from scipy import stats
 
 from kdflow.analysis.answer import Answer, Parting, Provenance
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.effects import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
 from tests.analysis.made import NAMES, made_comparison
 from tests.comparisons import with_rows
 
