@@ -83,9 +83,9 @@ def t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, 
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
-    from scipy.stats import t
+    from kdflow.analysis.intervals import t_quantile
 
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1, (1 - level) / 2) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 
