@@ -175,7 +175,7 @@ class Comparison:
         numbers = numbered(self.runs)
         shown = {number for number, run_id in zip(numbers, self.runs["run_id"], strict=True) if run_id in with_curves}
         shown = shown or set(range(DRAWN))
-        return replace(self, runs=self.runs[[number in shown for number in numbers]])
+        return replace(self, runs=self.runs.loc[[number in shown for number in numbers]])
 
     def to_frame(self) -> "DataFrame":
         """Returns one line per run, accuracies as fractions."""

@@ -40,7 +40,8 @@ def draw_dots(
     for place, (values, interval, style) in enumerate(zip(arms, intervals, styles, strict=True)):
         colour = style["color"]
         shown = [value for value in values if low <= value <= high]
-        panel.plot(shown, [place] * len(shown), "o", color=colour, alpha=0.45, markersize=5, markeredgewidth=0)
+        opacity = 0.45 if len(values) > 1 else 1.0
+        panel.plot(shown, [place] * len(shown), "o", color=colour, alpha=opacity, markersize=5, markeredgewidth=0)
         finite = [value for value in values if math.isfinite(value)]
         mean = fmean(finite) if finite else math.nan
         if low <= mean <= high:
@@ -82,9 +83,9 @@ def t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, 
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
-    from scipy.stats import t
+    from kdflow.analysis.intervals import t_quantile
 
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1, (1 - level) / 2) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 

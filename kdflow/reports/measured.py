@@ -63,10 +63,11 @@ def reliability_diagrams(answer: Answer) -> "Figure | None":
     arms = list(dict.fromkeys(bins["arm"]))[:DIAGRAMS]
     if not arms:
         return None
-    columns = min(COLUMNS, len(arms))
-    lines = math.ceil(len(arms) / columns)
-    size = min((WIDTH - 0.4) / columns, 2.6)
-    figure = blank(0.7 + (size + 0.15) * lines)
+    lines = math.ceil(len(arms) / COLUMNS)
+    columns = math.ceil(len(arms) / lines)
+    size = min((WIDTH - 0.4) / columns, 2.3)
+    figure = blank(1.0 + (size + 0.3) * lines)
+    figure.set_layout_engine("constrained", h_pad=0.1, rect=(0, 0, 1, 1 - 0.12 / figure.get_figheight()))
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for panel in grid.flat[len(arms) :]:
         panel.set_visible(False)

@@ -20,7 +20,7 @@ def sections(answer: Answer, drawn: Mapping[str, str]) -> list[Section]:
     """
     found = [
         Section("result", "Result", [*_result(answer)]),
-        Section("gains", "Gains", [*_gains(drawn)]),
+        Section("gains", "Gains", [*_gains(answer, drawn)]),
         Section("accuracies", "Test accuracies", [*_accuracies(answer, drawn)]),
         Section("learning", "Learning", [*_learning(answer, drawn)]),
         Section("losses", "Losses", [*_losses(drawn)]),
@@ -40,17 +40,21 @@ Blocks = Iterator[Text | Table | Picture | Gallery | Facts]
 
 
 def _result(answer: Answer) -> Blocks:
-    caption = "Accuracies in %, means over seeds, the sample deviation in brackets."
-    if answer.effects:
-        caption += (
-            " Gain: in test accuracy, in percentage points, with its interval over new seeds and new images, corrected"
+    parts = [
+        "Accuracies in %" + (", means over seeds, the sample deviation in brackets." if _has_seeds(answer) else ".")
+    ]
+    if any(effect.interval for effect in answer.effects):
+        parts.append(
+            "Gain: in test accuracy, in percentage points, with its interval over new seeds and new images, corrected"
             " for the number of arms. A gain of which the interval holds zero is not shown to be one."
         )
-    yield Table(caption, tables.headline(answer))
+    elif answer.effects:
+        parts.append("Gain: in test accuracy, in percentage points, of one pair of models; of others it says nothing.")
+    yield Table(" ".join(parts), tables.headline(answer))
 
 
-def _gains(drawn: Mapping[str, str]) -> Blocks:
-    if "gains" in drawn:
+def _gains(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
+    if "gains" in drawn and any(effect.interval for effect in answer.effects):
         yield Picture(
             drawn["gains"],
             "Gain in test accuracy: the dot is the mean over pairs of the same seed. The thick line is the interval"
@@ -58,29 +62,36 @@ def _gains(drawn: Mapping[str, str]) -> Blocks:
             " alone. The band is the margin within which differences count as none. That two intervals overlap does"
             " not say that two arms are alike: they are compared with the baseline, not with each other.",
         )
+    elif "gains" in drawn:
+        yield Picture(
+            drawn["gains"],
+            "Gain in test accuracy of one pair of models each. Another seed would give another gain: several seeds give"
+            " intervals. The band is the margin within which differences count as none.",
+        )
 
 
 def _accuracies(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
     if "test_accuracy" in drawn:
-        teacher = "teacher" in set(answer.comparison.arms["role"])
-        yield Picture(
-            drawn["test_accuracy"],
-            "A dot a seed, an upright line at the mean, a level one for its 95 % interval (Student's t over seeds)."
-            " The axis does not begin at zero."
-            + (" The teacher has an axis of its own." if teacher else "")
-            + " Gains are better judged by pairs of the same seed, as above.",
-        )
+        dots = "A dot a seed, an upright line at the mean, a level one for its 95 % interval (Student's t over seeds)."
+        parts = [dots if _has_seeds(answer) else "A dot a run.", "The axis does not begin at zero."]
+        if "teacher" in set(answer.comparison.arms["role"]):
+            parts.append("The teacher has an axis of its own.")
+        if answer.effects:
+            parts.append("Gains are better judged by pairs of the same seed, as above.")
+        yield Picture(drawn["test_accuracy"], " ".join(parts))
 
 
 def _learning(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
     if "accuracy_curves" in drawn:
-        yield Picture(
-            drawn["accuracy_curves"],
-            "Validation accuracy over the epochs, and how far it is ahead of alpha = 1 of the same seed: means over"
-            " seeds in a band from the lowest to the highest. To be ahead early is to learn faster, not to end higher.",
-        )
+        parts = ["Validation accuracy over the epochs"]
+        if answer.comparison.baselines:
+            parts.append(", and how far it is ahead of alpha = 1 of the same seed")
+        parts.append(": means over seeds in a band from the lowest to the highest." if _has_seeds(answer) else ".")
+        parts.append(" To be ahead early is to learn faster, not to end higher.")
+        yield Picture(drawn["accuracy_curves"], "".join(parts))
     if reached := tables.learning(answer):
-        yield Table("Epochs until a validation accuracy is reached: mean, the deviation in brackets.", reached)
+        spread = ": mean, the deviation in brackets" if _has_seeds(answer) else ""
+        yield Table(f"Epochs until a validation accuracy is reached{spread}.", reached)
 
 
 def _losses(drawn: Mapping[str, str]) -> Blocks:
@@ -210,6 +221,10 @@ def _notes(answer: Answer) -> Blocks:
     lines = [*answer.remarks, *answer.comparison.footnotes]
     if lines:
         yield Text(lines, is_list=True)
+
+
+def _has_seeds(answer: Answer) -> bool:
+    return answer.comparison.has_seeds
 
 
 def _is_address(link: str) -> bool:

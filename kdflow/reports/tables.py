@@ -51,7 +51,10 @@ def headline(answer: Answer) -> Columns:
         "val": _with_spread(arms["val_accuracy_mean"], arms["val_accuracy_std"], percent),
         "test": _with_spread(arms["test_accuracy_mean"], arms["test_accuracy_std"], percent),
     }
-    return shown | (effect_columns(len(arms), answer.effects) if answer.effects else {})
+    if not answer.comparison.has_seeds:
+        del shown["seeds"]
+    shown |= effect_columns(len(arms), answer.effects) if answer.effects else {}
+    return {heading: cells for heading, cells in shown.items() if set(cells) != {NOTHING}}
 
 
 def fidelity(answer: Answer) -> Columns:

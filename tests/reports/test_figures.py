@@ -113,3 +113,14 @@ def test_the_figures_say_how_validation_images_differ_from_test_images() -> None
     assert formats.accuracy_dots(drawn).get_supxlabel().endswith("once, as the study asks; test images are not.")
     assert legend(formats.run_curves("a", HISTORY, validation="cropped"))[1] == "validation (cropped once)"
     assert formats.accuracy_dots(STUDY).get_supxlabel() == "accuracy in %"
+
+
+def test_the_interval_of_a_mean_over_seeds_is_that_of_scipy() -> None:
+    from scipy import stats
+
+    from kdflow.reports.dots import t_interval
+
+    values = [71.0, 72.5, 71.8, 73.1]
+    expected = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    assert t_interval(values) == pytest.approx(expected)
+    assert t_interval(values[:1]) is None
