@@ -16,7 +16,6 @@ from kdflow.tracking.experiments import experiment_id
 from kdflow.tracking.lineage import taught_by, tie_metrics
 from kdflow.tracking.model_registry import register
 from kdflow.tracking.presence import absence, absent
-from kdflow.tracking.record import EVERY_EPOCH
 from kdflow.tracking.refusals import Refused, remedy
 from kdflow.tracking.surroundings import KEY_TAG, Surroundings, claimed, is_named_by_user, parent_of
 from kdflow.tracking.trouble import failure
@@ -161,9 +160,8 @@ def _artifact(entry: Entry, journal: Journal) -> None:
 
 def _register(entry: Entry, journal: Journal) -> None:
     key = entry["run"]
-    epochs = max(journal.metrics(key).get(EVERY_EPOCH, {1: 0}))
     journal.addresses[key] = register(
-        journal.ids[key], entry["model"], journal.folder / entry["weights"], entry["tags"], epochs=epochs
+        journal.ids[key], entry["model"], journal.folder / entry["weights"], entry["tags"]
     )
     tie_metrics(key, journal)
 

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import mlflow.pytorch
 import numpy as np
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature, set_signature
 from mlflow.types import Schema, TensorSpec
@@ -25,6 +26,7 @@ from kdflow.tracking.champion import CHAMPION, DIGESTS, Candidate, best_first, n
 from kdflow.tracking.client import client, every_page
 from kdflow.tracking.lineage import drop_unfinished, logged_model
 from kdflow.tracking.presence import obstacle
+from kdflow.tracking.record import EVERY_EPOCH
 
 STARTED = "kdflow.started"
 """Tag of a version: when its training began, in milliseconds since 1970."""
@@ -38,7 +40,7 @@ def registered_name(role: str, data: Dataset) -> str:
     return f"kdflow-{role}-{data.label}"
 
 
-def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str], *, epochs: int) -> str:
+def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str]) -> str:
     """Logs a model to its run as an exported program, registers it, and names the champion anew.
 
     What an earlier attempt has done stays. This ends the run as FINISHED.
@@ -48,7 +50,6 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str], *,
         name: Under which it is registered.
         weights: Folder of its weights and card.
         facts: Version tags, `val_accuracy` among them.
-        epochs: That it was trained for.
 
     Returns:
         The version's address, such as "models:/kdflow-student-digits/3".
@@ -61,7 +62,7 @@ def register(run_id: str, name: str, weights: Path, facts: Mapping[str, str], *,
         number = known[0].version
     else:
         drop_unfinished(run_id)
-        logged = logged_model(run_id) or _log_model(run_id, weights, card, tags, epochs)
+        logged = logged_model(run_id) or _log_model(run_id, weights, card, tags)
         with redirect_stderr(StringIO()):  # MLflow prints there what the caller prints better
             number = mlflow.register_model(f"models:/{logged}", name, tags=tags).version
     client().update_run(run_id, status="FINISHED")  # only runs that are can be champion
@@ -74,7 +75,7 @@ def model_name(run_name: str) -> str:
     return re.sub(r"[/:.%\"']", "_", run_name)[:LONGEST_NAME].strip() or "model"
 
 
-def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mapping[str, str], epochs: int) -> str:
+def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     run = client().get_run(run_id)
     logged = client().create_logged_model(
         run.info.experiment_id,
@@ -87,7 +88,7 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
     mlflow.pytorch.log_model(
         Servable(read_network(weights, card), card["mean"], card["std"]),
         model_id=logged.model_id,
-        step=epochs,  # MLflow copies the metrics of that step; final ones are tied to their data sets besides
+        step=_epochs(run),  # MLflow copies the metrics of that step; final ones are tied to their data sets besides
         run_id=run_id,  # MLflow would otherwise open and close a run around it
         serialization_format="pt2",
         input_example=np.zeros((2, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
@@ -107,6 +108,11 @@ def _log_model(run_id: str, weights: Path, card: Mapping[str, Any], tags: Mappin
     # wrong shape would end in a dump of all pixels. The program itself checks what it gets.
     set_signature(f"models:/{logged.model_id}", ModelSignature(outputs=outputs))
     return str(logged.model_id)
+
+
+def _epochs(run: Run) -> int:
+    """How many epochs of a run were logged."""
+    return next((metric.step for metric in run.data.to_proto().metrics if metric.key == EVERY_EPOCH), 1)
 
 
 def _name_champions(name: str, data: tuple[str, str]) -> None:

@@ -47,7 +47,7 @@ def trained(study, tmp_path_factory):
             shutil.copytree(weights, folder)
             card = read_card(folder) | {"data_digest": data, "split_digest": "s" * 32}
             (folder / "card.json").write_text(json.dumps(card))
-            _log_model(run_id, folder, card, {}, 1)
+            _log_model(run_id, folder, card, {})
             made[run_id] = folder
     return made
 

@@ -138,7 +138,8 @@ def test_versions_are_tagged_with_what_made_them(study):
     assert version.tags["alpha"] == "0.5"
     assert version.tags["temperature"] == "4"
     assert version.tags["seed"] == "0"
-    assert float(version.tags["test_accuracy"]) == pytest.approx(study.rows[2].test_accuracy)
+    assert float(version.tags["test_accuracy"]) == round(study.rows[2].test_accuracy, 4)
+    assert len(version.tags) <= 8, "few enough to be read"
 
 
 def test_loading_a_student_needs_no_pickle(study, monkeypatch):

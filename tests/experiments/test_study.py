@@ -28,6 +28,10 @@ WITH_A_TEACHER = {
     "val/teacher_kl",
     "val/teacher_agreement",
 }
+BESIDE_THE_TEACHER = {
+    "speed/latency_to_teacher",
+    "speed/throughput_to_teacher",
+}
 ONCE = {
     "speed/latency_ms",
     "speed/batch_images_per_second",
@@ -75,12 +79,13 @@ def test_metrics_are_named_as_designed_and_logged_at_epochs_from_1(study, client
     for row in study.rows:
         expected = EVERY_EPOCH | (WITH_A_TEACHER if row.role == "student" else set())
         expected |= {"train/distill_loss"} if row.alpha in (0, 0.5) else set()
-        assert set(client.get_run(row.run_id).data.metrics) == expected | ONCE
+        once = ONCE | (BESIDE_THE_TEACHER if row.role == "student" else set())
+        assert set(client.get_run(row.run_id).data.metrics) == expected | once
         for name in expected:
             assert [metric.step for metric in client.get_metric_history(row.run_id, name)] == [
                 *range(1, row.epochs + 1)
             ]
-        for name in ONCE:
+        for name in once:
             assert len(client.get_metric_history(row.run_id, name)) == 1
 
 
@@ -225,7 +230,7 @@ def test_a_training_run_reads_the_test_split_in_its_final_evaluation_only(store,
     monkeypatch.setattr(session, "load", watched_load)
     monkeypatch.setattr(training_runs, "final_evaluation", watched_evaluation)
     commands.run_student(student_config(alpha=1, epochs=1))
-    counted_only = 2  # how many images there are: for the screen and for the lineage
+    counted_only = 3  # how many images there are: for the screen, for the lineage and for the description
     assert reads.count(["final"]) == 1
     assert reads.count([]) == counted_only
 
