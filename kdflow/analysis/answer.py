@@ -82,6 +82,8 @@ class Answer:
         partings: Test images on which students and teacher part, the most telling first.
         provenance: How it was made.
         margin: Differences within it count as none, a fraction.
+        seed_agreement: How far alpha = 1 students of different seeds agree with each other, a fraction: what agreement
+            with a teacher is measured by; None where there are no two.
     """
 
     comparison: Comparison
@@ -97,6 +99,7 @@ class Answer:
     partings: tuple[Parting, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     margin: float = 0.005
+    seed_agreement: float | None = None
 
     @classmethod
     def of(cls, comparison: Comparison, **facts: object) -> Self:

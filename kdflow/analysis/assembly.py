@@ -7,7 +7,7 @@ from kdflow.analysis.arms import arm_named
 from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.effects import effects
 from kdflow.analysis.learning import learning
-from kdflow.analysis.measures import arm_measures, measures
+from kdflow.analysis.measures import arm_measures, measures, seed_agreement
 from kdflow.analysis.partings import partings
 from kdflow.analysis.per_class import class_accuracy, confusion
 from kdflow.analysis.reliability import reliability
@@ -47,4 +47,5 @@ def assemble(
         learning(comparison),
         partings(comparison, predictions),
         margin=margin,
+        seed_agreement=seed_agreement(comparison, predictions),
     )

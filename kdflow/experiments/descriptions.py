@@ -106,7 +106,8 @@ def of_end(said: str, why: str, go_on: str) -> str:
 
 def _what(config: TeacherConfig | StudentConfig, data: Dataset, taught_by: str) -> str:
     """What is trained how, in one sentence."""
-    about = f"`{config.model}` on {_name(data)}, seed {config.runtime.seed}, {config.recipe.epochs} epochs"
+    epochs = f"{config.recipe.epochs} epoch{'s' * (config.recipe.epochs != 1)}"
+    about = f"`{config.model}` on {_name(data)}, seed {config.runtime.seed}, {epochs}"
     if isinstance(config, TeacherConfig):
         return f"Teacher {about}, from the labels."
     if not needs_teacher(config.alpha):

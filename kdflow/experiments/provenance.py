@@ -10,6 +10,7 @@ from kdflow.analysis.comparison import Comparison
 from kdflow.analysis.records import role, seed_of
 from kdflow.common.errors import KdflowError
 from kdflow.experiments.find_teacher import described
+from kdflow.experiments.progress import duration
 from kdflow.tracking.readers import Runs
 from kdflow.tracking.record import Record
 from kdflow.tracking.source import COMMIT, DIRTY
@@ -109,6 +110,6 @@ def _time(records: Sequence[Record]) -> str:
     cohorts = {
         (seed_of(one), one.started // 10_000): one.ended - one.started for one in ended if role(one) != "teacher"
     }
-    hours = (taken + sum(cohorts.values())) / 3_600_000
+    seconds = (taken + sum(cohorts.values())) / 1000
     when = [datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M") for moment in (first, last)]
-    return f"{when[0]} to {when[1]} UTC, about {hours:.1f} hours of training"
+    return f"{when[0]} to {when[1]} UTC, about {duration(seconds)} of training"

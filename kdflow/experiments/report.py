@@ -13,6 +13,7 @@ from kdflow.experiments.answering import answered
 from kdflow.experiments.session import readable
 from kdflow.reports import drawing
 from kdflow.reports.files import PAGE, files_of
+from kdflow.reports.notebook import Inline
 
 
 def run_report(config: ReportConfig) -> Answer:
@@ -20,6 +21,9 @@ def run_report(config: ReportConfig) -> Answer:
 
     Args:
         config: The options.
+
+    Returns:
+        The answer, which a notebook shows as sentence, table and figure.
 
     Raises:
         KdflowError: see `kdflow.errors` for the kinds.
@@ -42,4 +46,4 @@ def run_report(config: ReportConfig) -> Answer:
     )
     if config.open and not webbrowser.open((folder / PAGE).as_uri()):
         say("No browser could be started: open that page by hand", vital=True)
-    return answer
+    return Inline(**vars(answer))

@@ -173,6 +173,7 @@ def _told(answer: Answer) -> dict[str, Any]:
         "sentence": answer.sentence,
         "notes": answer.notes,
         "margin": answer.margin,
+        "seed_agreement": answer.seed_agreement,
         "effects": list(map(vars, answer.effects)),
         **{name: frame.to_dict("records") for name, frame in frames.items()},
         "confusion": {str(arm): shares.tolist() for arm, shares in answer.confusion.items()},

@@ -98,7 +98,8 @@ def accuracy_against_cost(answer: Answer) -> "Figure | None":
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     means = [100 * mean for mean in arms["test_accuracy_mean"]]
     spreads = [100 * (spread or 0) for spread in arms["test_accuracy_std"]]
-    low, high = limits(means, floor=15.0)
+    teachers = [mean for mean, role in zip(means, arms["role"], strict=True) if role == "teacher"]
+    low, high = limits(means, floor=15.0, always=teachers)
     for panel, (cost, heading) in zip(panels, shown, strict=True):
         for x, mean, spread, look in zip(cost, means, spreads, looks, strict=False):
             if _is_number(x):
@@ -110,7 +111,7 @@ def accuracy_against_cost(answer: Answer) -> "Figure | None":
     beyond = (mean - spread < low or mean + spread > high for mean, spread in zip(means, spreads, strict=True))
     off = [look["label"] for is_beyond, look in zip(beyond, looks, strict=False) if is_beyond]
     if off:
-        told = f"beyond this axis: {'; '.join(off[:3])}"
+        told = wrapped(f"beyond this axis: {'; '.join(off[:3])}", 100 // len(shown))
         panels[0].text(0.98, 0.02, told, transform=panels[0].transAxes, ha="right", fontsize=7.5, color="0.35")
     panels[0].set_ylabel("test accuracy in %")
     add_legend(figure)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from kdflow.analysis.answer import Answer
+from kdflow.analysis.cells import percent
 from kdflow.reports import tables
 from kdflow.reports.blocks import Facts, Gallery, Picture, Section, Table, Text, thumbnail
 from kdflow.reports.lettering import arm_names
@@ -105,11 +106,13 @@ def _losses(drawn: Mapping[str, str]) -> Blocks:
 
 def _fidelity(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
     if found := tables.fidelity(answer):
-        yield Table(
+        told = (
             "On test images, in %; KL(teacher || student) in nats. Accuracy where the teacher is right, and where it"
-            " is wrong; errors shared are those of the teacher that the student repeats, class and all.",
-            found,
+            " is wrong; errors shared are those of the teacher that the student repeats, class and all."
         )
+        if answer.seed_agreement is not None:
+            told += f" Two students of alpha = 1 agree with each other in {percent(answer.seed_agreement)} %."
+        yield Table(told, found)
     if "fidelity" in drawn:
         yield Picture(
             drawn["fidelity"],

@@ -34,10 +34,10 @@ CALIBRATION: dict[str, tuple[str, Write]] = {
 COST: dict[str, tuple[str, Write]] = {
     "forward_flops": ("MFLOPs", lambda value: f"{value / 1e6:,.1f}"),
     "bytes": ("kB", lambda value: f"{value / 1e3:,.0f}"),
-    "latency_ms": ("ms an image", "{:.3g}".format),
-    "latency_to_teacher": ("times the teacher", "{:.2f}".format),
-    "batch_images_per_second": ("images a second", "{:,.0f}".format),
-    "throughput_to_teacher": ("times that of the teacher", "{:.2f}".format),
+    "latency_ms": ("latency, ms", "{:.3g}".format),
+    "latency_to_teacher": ("latency, teacher = 1", "{:.2f}".format),
+    "batch_images_per_second": ("images/s", "{:,.0f}".format),
+    "throughput_to_teacher": ("throughput, teacher = 1", "{:.2f}".format),
 }
 MOST_CLASSES, MOST_PAIRS = 30, 20
 
