@@ -7,7 +7,6 @@ from typing import Any
 
 from kdflow.analysis.answer import Provenance
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.records import role, seed_of
 from kdflow.common.errors import KdflowError
 from kdflow.experiments.find_teacher import described
 from kdflow.experiments.progress import duration
@@ -106,10 +105,5 @@ def _time(records: Sequence[Record]) -> str:
     if not ended:
         return ""
     first, last = min(record.started for record in ended), max(record.ended for record in ended)
-    taken = sum(record.ended - record.started for record in ended if role(record) == "teacher")
-    cohorts = {
-        (seed_of(one), one.started // 10_000): one.ended - one.started for one in ended if role(one) != "teacher"
-    }
-    seconds = (taken + sum(cohorts.values())) / 1000
-    when = [datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M") for moment in (first, last)]
-    return f"{when[0]} to {when[1]} UTC, about {duration(seconds)} of training"
+    told = [datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M") for moment in (first, last)]
+    return f"{told[0]} to {told[1]} UTC ({duration((last - first) / 1000)})"
