@@ -29,6 +29,7 @@ from kdflow.config.option import show
 from kdflow.evaluation.metrics import metrics
 from kdflow.experiments.grid import Grid
 from kdflow.launchers import base
+from kdflow.models.cost import PARAMETERS
 from kdflow.training.identity import Signer, params
 
 DATA = {"kdflow.data": "digits", "kdflow.data_digest": "d" * 32, "kdflow.split_digest": "s" * 32}
@@ -138,19 +139,19 @@ def _run(run_id: str, config: TeacherConfig | StudentConfig, tags: dict[str, str
     value = random.Random(str(config)).gauss(0.7, 0.004)
     logged: Lines = {SqlMetric: [], SqlLatestMetric: []}
     for name in metrics:
-        steps = (0,) if name.startswith(("final/", "model/")) else range(1, epochs + 1)
-        shown = value * 1000 if name == "model/parameters" else value
+        steps = (0,) if name.startswith("final/") else range(1, epochs + 1)
         lines = [
-            {**own, "key": name, "value": shown, "timestamp": when, "step": step, "is_nan": False} for step in steps
+            {**own, "key": name, "value": value, "timestamp": when, "step": step, "is_nan": False} for step in steps
         ]
         logged[SqlMetric] += lines
         logged[SqlLatestMetric].append(lines[-1])
+    described = params(config) | {PARAMETERS: 100_000}
     run = {"name": "stub", "status": "FINISHED", "start_time": when, "end_time": when, "experiment_id": 0}
     run |= {"source_type": "LOCAL", "user_id": "me", "lifecycle_stage": "active", "artifact_uri": "file:///nowhere"}
     return logged | {
         SqlRun: [own | run],
         SqlTag: [own | {"key": name, "value": text} for name, text in (TAGS | tags).items()],
-        SqlParam: [own | {"key": name, "value": show(text)} for name, text in params(config).items()],
+        SqlParam: [own | {"key": name, "value": show(text)} for name, text in described.items()],
     }
 
 

@@ -48,6 +48,11 @@ EXEMPT = {
         "test_class_names_that_are_no_utf8_are_trained_on_and_told",
         "mlflow.pyfunc.load_model",
     ),
+    (
+        "tests/experiments/test_pages.py",
+        "test_a_run_and_its_version_say_how_good_the_model_is_what_it_takes_and_how_it_is_loaded",
+        "mlflow.pyfunc.load_model",
+    ),
     ("tests/experiments/test_predict.py", "expected", "mlflow.pyfunc.load_model"),
     ("tests/experiments/test_export.py", "expected", "mlflow.pyfunc.load_model"),
     (

@@ -72,7 +72,7 @@ def seed_of(record: Record) -> int:
 
 
 def parameters_of(record: Record) -> float:
-    """How many weights were trained; before 0.2 that was a metric. Not a number where it is not known."""
+    """How many weights were trained, which older runs have as a metric; not a number where it is not known."""
     if is_number(record.params.get(PARAMETERS)):
         return number(record, PARAMETERS)
     return record.metrics.get("model/parameters", math.nan)

@@ -72,12 +72,14 @@ def notes(comparison: Comparison, effects: Sequence[Effect], margin: float) -> t
         found.append(
             'That "a new seed wins" is for two new runs, each with a seed of its own; it takes accuracies as normal.'
         )
-    if single:
+    tested = [effect for effect in single if effect.p_value is not None]
+    if tested:
+        adjusted = f", and is adjusted by Holm over {len(tested)} arms" * (len(tested) > 1)
         found.append(
-            "Of one seed, McNemar's exact test is on these two trained models; it says nothing about alpha"
-            + f", and is adjusted by Holm over {len(single)} arms." * (len(single) > 1)
-            + "." * (len(single) == 1)
+            f"Of one seed, McNemar's exact test is on these two trained models; it says nothing about alpha{adjusted}."
         )
+    if len(tested) < len(single):
+        found.append("Runs without kept predictions are compared by accuracy alone, which of one seed tests nothing.")
     return tuple(found)
 
 

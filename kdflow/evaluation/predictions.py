@@ -67,7 +67,7 @@ class Predictions:
                 classes = tuple(map(str, kept["classes"]))
                 val, test = _part(kept, "val"), _part(kept, "test")
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise KdflowError(f"{PREDICTIONS} is damaged: {error}".partition("\n")[0]) from error
+            raise KdflowError(f"{PREDICTIONS} is damaged: it holds no arrays that can be read") from error
         for part in (val, test):
             count = len(part.labels)
             shapes = part.logits.shape, part.labels.shape, part.index.shape

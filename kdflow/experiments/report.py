@@ -44,6 +44,6 @@ def run_report(config: ReportConfig) -> Answer:
         f"Report: {folder / PAGE}; its figures as SVG and PDF, its tables as CSV, JSON and Markdown lie beside it",
         vital=True,
     )
-    if config.open and not webbrowser.open((folder / PAGE).as_uri()):
+    if config.open and not webbrowser.open_new_tab((folder / PAGE).as_uri()):
         say("No browser could be started: open that page by hand", vital=True)
     return Inline(**vars(answer))

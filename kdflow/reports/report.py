@@ -63,11 +63,9 @@ def html(answer: Answer, drawn: "dict[str, Figure] | None" = None) -> str:
         answer: What it tells.
         drawn: Its figures, where they are drawn already.
     """
-    from markupsafe import Markup
-
     drawn = figures(answer) if drawn is None else drawn
     elements = {
-        name: Markup(inlined(figure, name=name.replace("_", "-"), title=TITLES[name])) for name, figure in drawn.items()
+        name: inlined(figure, name=name.replace("_", "-"), title=TITLES[name]) for name, figure in drawn.items()
     }
     text = "".join(elements.values())
     return (

@@ -71,6 +71,7 @@ def test_a_metric_that_is_declared_is_in_the_log_the_table_the_files_and_a_figur
 ) -> None:
     from mlflow import MlflowClient
 
+    from kdflow.analysis.answer import Answer
     from kdflow.analysis.cells import columns
     from kdflow.experiments import session
     from kdflow.experiments.study import run_study
@@ -96,11 +97,9 @@ def test_a_metric_that_is_declared_is_in_the_log_the_table_the_files_and_a_figur
     assert list(kept["val/confidence"]) == [1, 2]
     value = logged["final/test_confidence"]
     assert columns(found.runs)["sure"][1] == f"{100 * value:.2f}"
-    assert json.loads(formats.json_text(found))["rows"][1]["test_confidence"] == pytest.approx(value)
-    assert (
-        json.loads(formats.json_text(found))["rows"][1]["history"]["val/confidence"]
-        == student.history["val/confidence"]
-    )
+    told = json.loads(formats.json_text(Answer.of(found)))["rows"][1]
+    assert told["test_confidence"] == pytest.approx(value)
+    assert told["history"]["val/confidence"] == student.history["val/confidence"]
     assert float(list(csv.DictReader(io.StringIO(formats.csv_text(found))))[1]["test_confidence"]) == value
     panel = figures.loss_curves(found).axes[-1]
     assert [list(line.get_ydata()) for line in panel.lines][1] == student.history["val/confidence"]

@@ -115,7 +115,7 @@ def test_a_study_that_goes_on_with_other_arithmetic_goes_on_with_its_runs(monkey
     (journal,) = journals()
     assert "going on with arithmetic bfloat16 (was float32)" in capsys.readouterr().out
     names = [entry["name"] for entry in journal.entries if entry["kind"] == "create"]
-    assert len(names) == len(set(names)) == 4, "a study, a teacher, a student, a comparison"
+    assert len(names) == len(set(names)) == 3, "a study, a teacher, a student"
     assert journal.finished
 
 

@@ -75,7 +75,7 @@ def test_mlflow_run_makes_the_whole_study_in_the_run_that_mlflow_made(whole_stud
 
 def test_the_study_ends_with_the_table_and_where_to_look_next(whole_study):
     assert "Accuracy on digits" in whole_study.stdout
-    assert "Table and figures:" in whole_study.stdout
+    assert "The report, with figures:" in whole_study.stdout
 
 
 def test_single_entry_points_take_parameters_as_mlflow_spells_them(whole_study, client):

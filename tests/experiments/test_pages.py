@@ -107,7 +107,7 @@ def test_a_run_and_its_version_say_how_good_the_model_is_what_it_takes_and_how_i
 def test_the_page_of_a_study_has_its_figures_numbers_and_table(study, runs, client):
     own = runs["study"]
     artifacts = {item.path for item in client.list_artifacts(own.info.run_id)}
-    assert {"comparison.md", "comparison.html", "loss_curves.png", "accuracy.png", "config.yaml"} <= artifacts
+    assert {"comparison.md", "report.html", "figures", "config.yaml"} <= artifacts
     by_alpha = {row.alpha: row.test_accuracy for row in study.rows}
     assert own.data.metrics == {
         "test/mean/teacher": by_alpha[None],
@@ -121,15 +121,15 @@ def test_the_page_of_a_study_has_its_figures_numbers_and_table(study, runs, clie
     assert not of_role(client, "compare", f" and tags.`mlflow.parentRunId` = '{own.info.run_id}'")
 
 
-def test_the_answer_comes_first_in_a_description_and_its_letters_are_inert(store, tmp_path, client):
+def test_the_answer_comes_first_in_a_description(store, tmp_path, client):
     from kdflow.experiments.compare import describe_study
     from kdflow.tracking.outbox import Outbox
 
     with Run(Outbox(Journal.begin(tmp_path, "compare", {})), "compare", "compare") as run:
         measures = {"mean": {"alpha = 0.5, T = 4, lr=0.1/x": 0.5}}
-        describe_study(run, sentence="alpha = 0.5 *gains* <b>1</b> point.", table="| a |", measures=measures)
+        describe_study(run, told="It *gains* 1 point.\n\n| a |\n", measures=measures)
     data = client.get_run(run.id).data
-    assert data.tags[NOTE].startswith(r"**alpha = 0.5 \*gains\* &lt;b&gt;1&lt;/b&gt; point.**")
+    assert data.tags[NOTE].startswith("It *gains* 1 point.\n\n| a |\n\n")
     assert data.metrics == {"test/mean/alpha 0.5 T 4 lr 0.1 x": 0.5}
 
 
