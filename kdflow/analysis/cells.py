@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kdflow.analysis.effect import UNDECIDED, Effect
+from kdflow.analysis.effect import Effect, verdict_words
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -55,19 +55,13 @@ def effect_columns(arms: int, effects: Sequence[Effect]) -> dict[str, list[str]]
     return {
         "gain": [_signed(effect.mean) if effect else NOTHING for effect in found],
         "interval": [interval_words(effect.interval) if effect else NOTHING for effect in found],
-        "verdict": [verdict_cell(effect) if effect else NOTHING for effect in found],
+        "verdict": [verdict_words(effect) if effect else NOTHING for effect in found],
     }
 
 
 def interval_words(interval: tuple[float, float] | None) -> str:
     """Returns an interval of fractions in percentage points, such as "+1.20 to +2.60"; no bound loses its sign."""
     return NOTHING if interval is None else " to ".join(map(_bound, interval))
-
-
-def verdict_cell(effect: Effect) -> str:
-    """Returns the verdict in few words."""
-    needed = effect.seeds_needed if effect.verdict == UNDECIDED else None
-    return effect.verdict + (f" (about {needed} seeds would decide)" if needed else "")
 
 
 def arm_notes(arms: "DataFrame", effects: Sequence[Effect] = ()) -> list[str]:

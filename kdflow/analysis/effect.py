@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 GAIN, LOSS, EQUIVALENT, UNDECIDED, ONE_PAIR = "gain", "loss", "equivalent", "undecided", "one pair"
 """Verdicts; the last where there is one seed, of which no claim on alpha can be made."""
+NO_SPREAD = "all differences are the same"
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,21 @@ class Effect:
     verdict: str
     seeds_needed: int | None
     method: str
+
+
+def verdict_words(effect: Effect) -> str:
+    """Returns the verdict in a few words, such as "undecided; about 9 seeds would probably decide"."""
+    if effect.verdict == ONE_PAIR:
+        return "one seed; it says nothing about alpha"
+    if effect.verdict == UNDECIDED:
+        return f"{UNDECIDED}; {more_seeds(effect)}"
+    return f"{EQUIVALENT} within the margin" if effect.verdict == EQUIVALENT else effect.verdict
+
+
+def more_seeds(effect: Effect) -> str:
+    """Returns what would decide what is undecided."""
+    if effect.interval is None:
+        return f"{NO_SPREAD}, so there is no spread to judge by"
+    if effect.seeds_needed is None:
+        return "more seeds alone would hardly decide"
+    return f"about {effect.seeds_needed} seeds would probably decide"

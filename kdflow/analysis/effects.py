@@ -7,7 +7,7 @@ import numpy as np
 
 from kdflow.analysis import pairs as pairing
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, NO_SPREAD, ONE_PAIR, UNDECIDED, Effect
 from kdflow.analysis.intervals import ALPHA, ROUNDING, Estimate, Spread, over_seeds, over_seeds_and_images
 from kdflow.analysis.pairs import Pairs
 from kdflow.analysis.significance import holm, mcnemar, seeds_needed, wins
@@ -21,7 +21,6 @@ DEVIATE = "the deviations of the arms differ by more than a factor of 2"
 ALONE = "with the spread over seeds of this arm and its baseline alone"
 TWO_WAY = "over new seeds and new images (two-way)"
 BY_ACCURACY = "over new seeds, by accuracy alone"
-NO_SPREAD = "all differences are the same"
 
 
 def effects(

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kdflow.analysis.comparison import Comparison, Row
-from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
-from kdflow.analysis.effects import BY_ACCURACY, NO_SPREAD
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect, more_seeds
+from kdflow.analysis.effects import BY_ACCURACY
 from kdflow.analysis.intervals import ALPHA, ROUNDING
 
 NO_PAIRS = "No student can be compared: none has a partner with the same seed and recipe."
@@ -39,18 +39,9 @@ def sentence(comparison: Comparison, effects: Sequence[Effect], margin: float) -
             LOSS: f"{who} loses {size} points of test accuracy against {other} {sure}",
             EQUIVALENT: f"{who} is as accurate as {other} within {within} {sure}",
             UNDECIDED: f"whether {who} gains over {other} is undecided: {mean} points of test accuracy {sure}; "
-            f"{_more_seeds(effect)}",
+            f"{more_seeds(effect)}",
         }[effect.verdict]
     return f"{said[0].upper()}{said[1:]}."
-
-
-def verdict_words(effect: Effect) -> str:
-    """Returns the verdict in a few words, such as "undecided; about 9 seeds would probably decide"."""
-    if effect.verdict == ONE_PAIR:
-        return "one seed; it says nothing about alpha"
-    if effect.verdict == UNDECIDED:
-        return f"{UNDECIDED}; {_more_seeds(effect)}"
-    return f"{EQUIVALENT} within the margin" if effect.verdict == EQUIVALENT else effect.verdict
 
 
 def notes(comparison: Comparison, effects: Sequence[Effect], margin: float) -> tuple[str, ...]:
@@ -122,14 +113,6 @@ def _of_one_pair(effect: Effect, who: str, other: str, size: str) -> str:
     p_value = f"p = {effect.p_value:.2g}" if effect.p_value >= 0.001 else "p < 0.001"
     test = f"between these two models (McNemar's exact test, {p_value})"
     return f"{who} has {compared} {other}, {differ} {test}, but {nothing}"
-
-
-def _more_seeds(effect: Effect) -> str:
-    if effect.interval is None:
-        return f"{NO_SPREAD}, so there is no spread to judge by"
-    if effect.seeds_needed is None:
-        return "more seeds alone would hardly decide"
-    return f"about {effect.seeds_needed} seeds would probably decide"
 
 
 def _who(comparison: Comparison, effect: Effect) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdflow.analysis.answer import Answer
-from kdflow.analysis.cells import interval_words, verdict_cell
+from kdflow.analysis.cells import interval_words
 from kdflow.analysis.effect import Effect
 from kdflow.reports.dots import SMALL, dress, label_lines, mark_off
 from kdflow.reports.drawing import as_it_comes
@@ -43,7 +43,7 @@ def forest(answer: Answer) -> "Figure":
         told = " ".join((f"{100 * effect.mean:+.2f}", f"({interval_words(effect.interval)})" * bool(effect.interval)))
         panel.text(1.02, place - 0.04, told, transform=panel.get_yaxis_transform(), va="bottom", fontsize=SMALL)
         look: dict[str, Any] = {"va": "top", "fontsize": SMALL, "color": "0.35"}
-        panel.text(1.02, place + 0.02, verdict_cell(effect), transform=panel.get_yaxis_transform(), **look)
+        panel.text(1.02, place + 0.02, effect.verdict, transform=panel.get_yaxis_transform(), **look)
     panel.set_xlim(low, high)
     panel.set_ylim(len(effects) - 0.4, -0.6)
     label_lines(panel, [looks[effect.arm] for effect in effects])

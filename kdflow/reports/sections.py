@@ -63,6 +63,13 @@ def _gains(answer: Answer, drawn: Mapping[str, str]) -> Blocks:
             " alone. The band is the margin within which differences count as none. That two intervals overlap does"
             " not say that two arms are alike: they are compared with the baseline, not with each other.",
         )
+        yield Table(
+            "The same in numbers, in percentage points: the sample deviation of the differences, the intervals over new"
+            " seeds and new images and over new seeds on these images, both at the level that Holm's method leaves the"
+            " arm; p-values are adjusted. A new seed wins: the probability that a new"
+            " run of the arm beats a new run of the baseline.",
+            tables.gains(answer),
+        )
     elif "gains" in drawn:
         yield Picture(
             drawn["gains"],

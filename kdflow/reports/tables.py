@@ -6,7 +6,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 from kdflow.analysis.answer import Answer
-from kdflow.analysis.cells import NOTHING, columns, effect_columns, percent
+from kdflow.analysis.cells import NOTHING, columns, effect_columns, interval_words, percent
 from kdflow.reports.lettering import arm_names
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ COST: dict[str, tuple[str, Write]] = {
     "throughput_to_teacher": ("throughput, teacher = 1", "{:.2f}".format),
 }
 MOST_CLASSES, MOST_PAIRS = 30, 20
+LEAST = 0.001
+"""Of p-values, as they are shown."""
 
 
 def headline(answer: Answer) -> Columns:
@@ -55,6 +57,25 @@ def headline(answer: Answer) -> Columns:
         del shown["seeds"]
     shown |= effect_columns(len(arms), answer.effects) if answer.effects else {}
     return {heading: cells for heading, cells in shown.items() if set(cells) != {NOTHING}}
+
+
+def gains(answer: Answer) -> Columns:
+    """Returns all that is known of what each arm gains, in percentage points; a line an effect that has an interval."""
+    names = arm_names(answer.comparison)
+    known = [effect for effect in answer.effects if effect.interval is not None]
+    if not known:
+        return {}
+    return {
+        "arm": [names[effect.arm] for effect in known],
+        "pairs": [str(len(effect.seeds)) for effect in known],
+        "gain": [f"{100 * effect.mean:+z.2f}" for effect in known],
+        "deviation": [NOTHING if effect.deviation is None else percent(effect.deviation) for effect in known],
+        "new seeds and images": [interval_words(effect.interval) for effect in known],
+        "these images": [interval_words(effect.block_interval) for effect in known],
+        "level": [f"{100 * effect.level:.3g} %" for effect in known],
+        "p": [_probability(effect.p_value) for effect in known],
+        "a new seed wins": [NOTHING if effect.wins is None else f"{100 * effect.wins:.0f} %" for effect in known],
+    }
 
 
 def fidelity(answer: Answer) -> Columns:
@@ -187,6 +208,12 @@ def _with_spread(means: Iterable[float | None], spreads: Iterable[float | None],
         NOTHING if mean is None else write(mean) + ("" if spread is None else f" ({write(spread)})")
         for mean, spread in zip(means, spreads, strict=True)
     ]
+
+
+def _probability(p_value: float | None) -> str:
+    if p_value is None:
+        return NOTHING
+    return f"{p_value:.3f}" if p_value >= LEAST else f"< {LEAST}"
 
 
 def _reached(line: object) -> str:

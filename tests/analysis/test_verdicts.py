@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kdflow.analysis.comparison import Comparison
-from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect
+from kdflow.analysis.effect import EQUIVALENT, GAIN, LOSS, ONE_PAIR, UNDECIDED, Effect, verdict_words
 from kdflow.analysis.effects import effects
-from kdflow.analysis.verdicts import NO_PAIRS, notes, percent, sentence, verdict_words, written
+from kdflow.analysis.verdicts import NO_PAIRS, notes, percent, sentence, written
 from tests.analysis.studies import arms_of, study
 
 MARGIN = 0.005

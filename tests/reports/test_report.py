@@ -168,7 +168,7 @@ def test_few_runs_are_a_page_too(comparison) -> None:
 def test_one_seed_has_gains_without_intervals() -> None:
     made = made_answer(arms=3, seeds=1)
     text = html(made)
-    assert "one pair" in Read(text).texts["td"]
+    assert "one seed; it says nothing about alpha" in Read(text).texts["td"]
     assert "one pair: no interval" in text
     assert "interval" not in made.cells
 
