@@ -31,7 +31,7 @@ class Provenance:
     Attributes:
         facts: Heading to text, in the order in which they are shown: command, data (digests, number of images), seeds,
             teacher, kdflow's version and commit (and whether the tree was dirty), other versions, hardware, time.
-        links: Name of a run to its page in MLflow; empty where no server is known.
+        links: Id of a run, or name of a study, to its page in MLflow; empty where no server is known.
         is_dirty: Whether any run was made with code that no commit holds.
     """
 

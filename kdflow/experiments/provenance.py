@@ -17,8 +17,8 @@ from kdflow.tracking.surroundings import STUDY_TAG
 
 COMMAND_TAG = "kdflow.command"
 """Tag of a study: what was typed, with all options that are not at their default."""
-LINKED = 60
-"""Runs that are linked at the most."""
+ASKED = 60
+"""Runs that are asked at the most."""
 LISTED = 3
 VERSIONS = ("python", "torch", "torchvision", "mlflow")
 PARTS = ("train", "validation", "test")
@@ -32,12 +32,12 @@ def provenance(comparison: Comparison, runs: Runs, *, command: str = "") -> Prov
         runs: Where they are read from.
         command: That made them; empty: those of the studies that they belong to.
     """
-    records = [runs.record(run_id) for run_id in comparison.runs["run_id"][:LINKED]]
+    records = [runs.record(run_id) for run_id in comparison.runs["run_id"][:ASKED]]
     if not records:
         return Provenance()
-    about = _environment(runs, records[-1])
+    about, studies = _environment(runs, records[-1]), _studies(records, runs)
     facts = {
-        "command": command or _told(_commands(records, runs)),
+        "command": command or _told(study.tags.get(COMMAND_TAG, "") for study in studies),
         "data": _data(comparison, runs, records[-1]),
         "seeds": ", ".join(map(str, sorted(set(map(int, comparison.runs["seed"]))))),
         "teacher": _teachers(comparison, runs),
@@ -46,7 +46,9 @@ def provenance(comparison: Comparison, runs: Runs, *, command: str = "") -> Prov
         "hardware": _hardware(about),
         "time": _time(records),
     }
-    links = {record.tags.get("mlflow.runName", record.run_id): runs.run_page(record.run_id) for record in records}
+    linked = {record.run_id: record.run_id for record in records}
+    linked |= {study.tags.get("mlflow.runName", study.run_id): study.run_id for study in studies}
+    links = {name: runs.run_page(run_id) for name, run_id in linked.items()}
     return Provenance(
         {name: text for name, text in facts.items() if text},
         {name: page for name, page in links.items() if page},
@@ -60,11 +62,12 @@ def _told(texts: Iterable[str]) -> str:
     return "; ".join(found[:LISTED]) + f" and {len(found) - LISTED} more" * (len(found) > LISTED)
 
 
-def _commands(records: Sequence[Record], runs: Runs) -> list[str]:
+def _studies(records: Sequence[Record], runs: Runs) -> list[Record]:
+    """The studies that runs belong to, as far as they are there."""
     found = []
     for study in dict.fromkeys(filter(None, (record.tags.get(STUDY_TAG) for record in records))):
         try:
-            found.append(runs.record(study).tags.get(COMMAND_TAG, ""))
+            found.append(runs.record(study))
         except KdflowError:  # it is gone, or kept elsewhere
             continue
     return found

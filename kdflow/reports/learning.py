@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from kdflow.analysis.comparison import Comparison, Row
 from kdflow.reports.drawing import as_it_comes
-from kdflow.reports.figures import validation_heading
 from kdflow.reports.panels import curve, limit, named_runs, prepare
 from kdflow.reports.styles import GREY, add_legend, blank, styles
 
@@ -43,7 +42,7 @@ def accuracy_curves(comparison: Comparison) -> "Figure":
             curve(panel, runs, band=0.15 if len(students) < 6 else 0.07, **style)
         named = [named_runs(rows, style["label"], runs) for (rows, style), runs in zip(students, curves, strict=True)]
         limit([panel], [[run for runs in named for run in runs]], floor=floor, at="bottom")
-    panels[0].set_ylabel(f"{validation_heading(comparison.validation)} accuracy in %")
+    panels[0].set_ylabel("validation accuracy in %")
     if students is not arms:
         _draw_teacher(panels[0], [row for row in comparison.rows if row.role == "teacher"], known)
     for panel in panels[1:]:
