@@ -10,8 +10,9 @@ PAGE = "report.html"
 def files_of(answer: Answer) -> dict[str, bytes]:
     """Returns the content of each file, by its path."""
     drawn = figures(answer)
+    vectors = {name: formats.svg(figure) for name, figure in drawn.items()}
     texts = {
-        PAGE: html(answer, drawn),
+        PAGE: html(answer, vectors),
         "comparison.md": formats.markdown(answer),
         "comparison.csv": formats.csv_text(answer.comparison),
         "arms.csv": formats.arms_csv(answer),
@@ -19,6 +20,6 @@ def files_of(answer: Answer) -> dict[str, bytes]:
     }
     found = {name: text.encode() for name, text in texts.items()}
     for name, figure in drawn.items():
-        for kind, write in (("png", formats.png), ("svg", formats.svg), ("pdf", formats.pdf)):
-            found[f"figures/{name}.{kind}"] = write(figure)
+        kinds = {"png": formats.png(figure), "svg": vectors[name], "pdf": formats.pdf(figure)}
+        found |= {f"figures/{name}.{kind}": content for kind, content in kinds.items()}
     return found

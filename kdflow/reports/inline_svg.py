@@ -4,10 +4,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from kdflow.reports.drawing import svg
-
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 LIGHT, DARK = "#ffffff", "#15181d"
 """The paper of pages."""
@@ -22,18 +20,18 @@ _COLOUR, _FAMILY, _DECIMALS = (
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 
 
-def inlined(figure: "Figure", *, name: str, title: str) -> str:
+def inlined(drawn: bytes, *, name: str, title: str) -> str:
     """Returns a figure as an element of HTML.
 
     Colours are custom properties with those of the figure as fallback (see `palette`); black is the colour of the
     text around it, white its paper.
 
     Args:
-        figure: As drawn.
+        drawn: The figure as SVG (see `kdflow.reports.drawing.svg`).
         name: Which no other figure of the page has.
         title: What a reader hears who cannot see it.
     """
-    root = ElementTree.fromstring(svg(figure))
+    root = ElementTree.fromstring(drawn)
     used = _references(root)
     width = float(root.get("width", "0pt").removesuffix("pt")) * 4 / 3
     root[:] = [child for child in root if _tag(child) != "metadata"]

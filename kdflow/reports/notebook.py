@@ -3,6 +3,7 @@
 from kdflow.analysis.answer import Answer
 from kdflow.analysis.cells import NAMES
 from kdflow.common.html import html_table, inert
+from kdflow.reports.drawing import svg
 from kdflow.reports.gains import forest
 from kdflow.reports.inline_svg import inlined
 from kdflow.reports.report import TITLES
@@ -24,6 +25,6 @@ def inline(answer: Answer) -> str:
     below = "<br>".join(map(inert, (*answer.remarks, *answer.comparison.footnotes)))
     parts = [title, html_table(answer.cells, NAMES), f"<p>{below}</p>"]
     if answer.effects:
-        drawn = inlined(forest(answer), name=f"gains-{id(answer):x}", title=TITLES["gains"])
+        drawn = inlined(svg(forest(answer)), name=f"gains-{id(answer):x}", title=TITLES["gains"])
         parts.append(f'<div style="max-width: 54rem; padding: .5rem; background: #fff; color: #000">{drawn}</div>')
     return "\n".join(parts)

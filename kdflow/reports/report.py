@@ -3,6 +3,7 @@
 The page is made of sections (`kdflow.reports.sections`) and templates, which escape all they show.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from kdflow.analysis.answer import Answer
 from kdflow.common.text import plain
 from kdflow.reports.accuracy import accuracy_dots
 from kdflow.reports.blocks import WORDS
+from kdflow.reports.drawing import svg
 from kdflow.reports.figures import loss_curves
 from kdflow.reports.gains import forest
 from kdflow.reports.inline_svg import DARK, LIGHT, inlined, palette
@@ -56,17 +58,15 @@ def figures(answer: Answer) -> "dict[str, Figure]":
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def html(answer: Answer, drawn: "dict[str, Figure] | None" = None) -> str:
+def html(answer: Answer, drawn: Mapping[str, bytes] | None = None) -> str:
     """Returns the page.
 
     Args:
         answer: What it tells.
-        drawn: Its figures, where they are drawn already.
+        drawn: Its figures as SVG, by name, where they are drawn already.
     """
-    drawn = figures(answer) if drawn is None else drawn
-    elements = {
-        name: inlined(figure, name=name.replace("_", "-"), title=TITLES[name]) for name, figure in drawn.items()
-    }
+    drawn = {name: svg(figure) for name, figure in figures(answer).items()} if drawn is None else drawn
+    elements = {name: inlined(one, name=name.replace("_", "-"), title=TITLES[name]) for name, one in drawn.items()}
     text = "".join(elements.values())
     return (
         _templates()

@@ -222,9 +222,10 @@ def _making(answer: Answer) -> Blocks:
 def _runs(answer: Answer) -> Blocks:
     runs = answer.comparison.runs
     if len(runs):
-        links = [answer.provenance.links.get(run_id, "") for run_id in runs["run_id"]]
+        links = [answer.provenance.links.get(run_id, "") for run_id in runs["run_id"][: tables.MOST_RUNS]]
         links = [link if _is_address(link) else "" for link in links]
-        yield Table("Accuracies in %.", tables.every_run(answer), links=links)
+        told = f" The first {len(links)} of {len(runs)}; comparison.csv has all." * (len(links) < len(runs))
+        yield Table(f"Accuracies in %.{told}", tables.every_run(answer), links=links)
 
 
 def _notes(answer: Answer) -> Blocks:

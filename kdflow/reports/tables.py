@@ -39,7 +39,7 @@ COST: dict[str, tuple[str, Write]] = {
     "batch_images_per_second": ("images/s", "{:,.0f}".format),
     "throughput_to_teacher": ("throughput, teacher = 1", "{:.2f}".format),
 }
-MOST_CLASSES, MOST_PAIRS = 30, 20
+MOST_CLASSES, MOST_PAIRS, MOST_RUNS = 30, 20, 500
 LEAST = 0.001
 """Of p-values, as they are shown."""
 
@@ -170,8 +170,8 @@ def confused(shares: "NDArray[np.float64]", classes: list[str]) -> Columns:
 
 
 def every_run(answer: Answer) -> Columns:
-    """Returns the table of single runs."""
-    return columns(answer.comparison.runs)
+    """Returns the table of single runs, of very many the first."""
+    return columns(answer.comparison.runs[:MOST_RUNS])
 
 
 def best(answer: Answer) -> int | None:

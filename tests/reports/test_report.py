@@ -122,7 +122,7 @@ def test_names_of_classes_settings_and_facts_are_mere_text(name: str) -> None:
         partings=tuple(replace(one, label=name, teacher=name, student=name) for one in made.partings),
         provenance=Provenance({name: name}, {name: name}),
     )
-    text = html(hostile, {"gains": forest(hostile)})
+    text = html(hostile, {"gains": formats.svg(forest(hostile))})
     text.encode()
     read = Read(text)
     assert set(read.tags) <= OURS | DRAWN | {"img", "b", "dl", "dt", "dd"}
@@ -185,7 +185,7 @@ def test_figures_are_the_same_bytes_each_time_and_hold_no_date(answer: Answer, p
 
 
 def test_colours_of_figures_are_seen_on_light_and_dark_paper(answer: Answer) -> None:
-    drawn = inlined(figures(answer)["gains"], name="a", title="a")
+    drawn = inlined(formats.svg(figures(answer)["gains"]), name="a", title="a")
     for paper in (LIGHT, DARK):
         shown = palette(drawn, paper=paper)
         for colour in ALPHA_COLOURS:
@@ -250,3 +250,9 @@ def test_the_terminal_says_the_sentence_above_the_table(answer: Answer) -> None:
     text = printed(answer)
     assert text.strip().startswith(answer.sentence[:40])
     assert " ".join(text.split()).count("verdict") == 1
+
+
+def test_of_very_many_runs_the_page_shows_the_first_and_says_where_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdflow.reports.tables.MOST_RUNS", 3)
+    made = made_answer(arms=2, seeds=5)
+    assert f"The first 3 of {len(made.comparison.runs)}; comparison.csv has all." in html(made)
