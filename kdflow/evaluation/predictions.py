@@ -73,6 +73,8 @@ class Predictions:
             shapes = part.logits.shape, part.labels.shape, part.index.shape
             if shapes != ((count, len(classes)), (count,), (count,)):
                 raise KdflowError(f"{PREDICTIONS} is damaged: its arrays do not fit together")
+            if count and (part.labels.min() < 0 or part.labels.max() >= len(classes) or part.index.min() < 0):
+                raise KdflowError(f"{PREDICTIONS} is damaged: it has labels or places that there are not")
         return cls(val, test, classes)
 
 

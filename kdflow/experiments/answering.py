@@ -82,4 +82,5 @@ def _data_config(record: Record) -> DataConfig:
 
 def _with_images(partings: tuple[Parting, ...], data: Dataset | None) -> Iterator[Parting]:
     for one in partings:
-        yield one if data is None else replace(one, image=data.test.images[one.index].permute(1, 2, 0).numpy())
+        is_there = data is not None and one.index < len(data.test)
+        yield replace(one, image=data.test.images[one.index].permute(1, 2, 0).numpy()) if data and is_there else one

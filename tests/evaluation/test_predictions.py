@@ -50,6 +50,13 @@ def test_arrays_that_do_not_fit_are_refused(kept: Predictions) -> None:
         Predictions.from_bytes(broken.to_bytes())
 
 
+@pytest.mark.parametrize("wrong", [{"labels": np.array([0, 1, 2, 3])}, {"index": np.array([0, 1, 2, -1])}])
+def test_labels_and_places_that_there_are_not_are_refused(kept: Predictions, wrong: dict[str, np.ndarray]) -> None:
+    broken = replace(kept, val=replace(kept.val, **wrong))
+    with pytest.raises(KdflowError, match="that there are not"):
+        Predictions.from_bytes(broken.to_bytes())
+
+
 def test_a_pickled_object_is_not_read(kept: Predictions) -> None:
     stream = io.BytesIO()
     np.savez(stream, classes=np.array([{"a": 1}], dtype=object))
